@@ -1,0 +1,85 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: MIT
+# Which Debian packages a command needs, and how the missing ones get here. Sourced, not run.
+
+# One line per need: the set, what must exist (a command, or a path if it begins with /), the package.
+packages_table() {
+    cat <<'TABLE'
+run   cc                                      gcc
+run   /usr/include/stdio.h                    libc6-dev
+run   meson                                   meson
+run   ninja                                   ninja-build
+run   pkg-config                              pkg-config
+cxx   c++                                     g++
+test  c++                                     g++
+test  python3                                 python3
+test  /usr/include/criterion/criterion.h      libcriterion-dev
+test  clang-14                                clang-14
+test  clang-format-14                         clang-format-14
+test  shellcheck                              shellcheck
+test  codespell                               codespell
+test  curl                                    curl
+test  git                                     git
+bench python3                                 python3
+full  valgrind                                valgrind
+full  strace                                  strace
+full  clang-tidy-14                           clang-tidy-14
+full  abidiff                                 abigail-tools
+full  qemu-aarch64                            qemu-user
+full  aarch64-linux-gnu-gcc                   gcc-aarch64-linux-gnu
+full  aarch64-linux-gnu-g++                   g++-aarch64-linux-gnu
+TABLE
+}
+
+# Prints the packages of the sets given that are missing here.
+packages_missing() {
+    packages_table | while read -r set thing package; do
+        case " $* " in *" $set "*) ;; *) continue ;; esac
+        case $thing in
+        /*) [ -e "$thing" ] || echo "$package" ;;
+        *) command -v "$thing" >/dev/null 2>&1 || echo "$package" ;;
+        esac
+    done | sort -u | tr '\n' ' '
+}
+
+# Makes sure that the sets given are there, or explains what to type and exits.
+packages_need() {
+    missing=$(packages_missing "$@")
+    [ -n "$missing" ] || return 0
+    install="apt-get install -y --no-install-recommends --no-upgrade $missing"
+    as_root=
+    [ "$(id -u)" -eq 0 ] || as_root=sudo
+
+    reason=
+    if [ "$WEFT_INSTALL" = never ]; then
+        reason="is missing"
+    elif ! command -v apt-get >/dev/null 2>&1; then
+        reason="is missing, and this is no Debian"
+    elif [ -n "$as_root" ] && ! command -v sudo >/dev/null 2>&1; then
+        reason="is missing, and only root can install it"
+    elif [ -t 0 ] && [ -t 2 ]; then
+        printf 'weft needs: %s %s\nInstall now? [y/N] ' "$as_root" "$install" >&2
+        read -r answer
+        case $answer in [yY]*) ;; *) reason="is missing" ;; esac
+    elif [ -n "$as_root" ] && ! sudo -n true 2>/dev/null; then
+        reason="is missing, and sudo wants a password"
+    fi
+    [ -n "$reason" ] || packages_install "$@" || reason="could not be installed"
+    [ -n "$reason" ] || return 0
+
+    printf 'weft: %s%s. Type:\n    %s\n' "$missing" "$reason" "sudo $install" >&2
+    exit 1
+}
+
+# Runs $install for the sets given, unless it would upgrade something that is here already.
+packages_install() {
+    # shellcheck disable=SC2086 # package names are words
+    $as_root apt-cache show $missing >/dev/null 2>&1 || $as_root apt-get update -q >&2 || return 1
+    # shellcheck disable=SC2086
+    if $as_root $install --simulate 2>/dev/null | grep -q '^[1-9][0-9]* upgraded'; then
+        echo "weft: that would upgrade other packages, which weft never does by itself" >&2
+        return 1
+    fi
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive $install >&2 && [ -z "$(packages_missing "$@")" ]
+}
