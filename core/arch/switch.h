@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The exchange of stacks, one implementation per folder of core/arch/.
+ *
+ * A suspended context is one pointer: where its registers lie on its stack. weft__switch() has one
+ * caller for each direction in core/park.c; nothing else exchanges stacks.
+ */
+#ifndef WEFT_CORE_ARCH_SWITCH_H
+#define WEFT_CORE_ARCH_SWITCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Saves the caller's context, stores where in *ret_from, and continues `to`, whose own
+ * weft__switch() call returns `value`. Saves callee-saved registers and the floating-point control
+ * words (loaded only where they differ). errno is the caller's business.
+ * Meant to be called last (as a tail call), so that the only return address is the user's own.
+ */
+intptr_t weft__switch(void **ret_from, void *to, intptr_t value);
+
+/*
+ * Makes a context on a fresh stack that ends (exclusively) at `top`, 64-byte aligned. The first
+ * switch to it calls `entry(value)`, which never returns; unwinding ends there.
+ */
+void *weft__switch_prepare(void *top, void (*entry)(intptr_t value));
+
+/*
+ * Abandons everything on the current stack and calls `entry(value)` at its `top`, with fresh
+ * floating-point control words. Never returns.
+ */
+_Noreturn void weft__switch_restart(void *top, void (*entry)(intptr_t value), intptr_t value);
+
+#endif
