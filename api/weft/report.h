@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Looking inside: which tasks there are, what each waits for, and counters.
+ */
+#ifndef WEFT_REPORT_H
+#define WEFT_REPORT_H
+
+#include <weft/base.h>
+
+WEFT_EXTERN_C_BEGIN
+
+/**
+ * Writes one line per task: id, name, state, what it waits for and since which turn, spawn site.
+ *
+ * @param fd  where to write, with plain write(2)
+ *
+ * @return 0, or
+ *   -EPERM  outside of a runtime
+ *   and the negative errno of write(2)
+ *
+ * Context: task, or a posted function. Sleeps: no (but for the write). Cancellation point: no.
+ */
+WEFT_API int weft_dump(int fd);
+
+/* Counters of the current runtime. */
+struct weft_stats {
+    size_t size;           /* sizeof(struct weft_stats), set by the caller */
+    uint64_t tasks_live;   /* spawned and not ended */
+    uint64_t tasks_total;  /* ever spawned */
+    uint64_t tasks_ready;  /* unstarted or woken, waiting for the worker */
+    uint64_t tasks_parked; /* asleep */
+    uint64_t tasks_ended;  /* ended, not yet joined */
+    uint64_t waiting_chan; /* of the parked: in a channel operation */
+    uint64_t waiting_select;
+    uint64_t waiting_time;
+    uint64_t waiting_fd;
+    uint64_t waiting_join; /* for a task or a scope */
+    uint64_t timers;       /* armed */
+    uint64_t descriptors;  /* registered with the backend */
+    uint64_t turns;        /* of the worker's loop */
+    uint64_t polls;        /* of the backend */
+    uint64_t slices;       /* times that a task was given the worker */
+    uint64_t stacks;       /* in use */
+    uint64_t stacks_unguarded;
+    uint64_t reserved[8];
+};
+
+/**
+ * Reads the counters.
+ *
+ * @param ret  its size member must be set
+ *
+ * @return 0, or
+ *   -EPERM   outside of a runtime
+ *   -EINVAL  bad size
+ *
+ * Context: task, or a posted function. Sleeps: no. Cancellation point: no.
+ */
+WEFT_API int weft_stats(struct weft_stats *ret);
+
+WEFT_EXTERN_C_END
+
+#endif

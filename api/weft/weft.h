@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* All of weft: tasks, channels, select, scopes, time, descriptors. */
+#ifndef WEFT_WEFT_H
+#define WEFT_WEFT_H
+
+#include <weft/base.h>
+#include <weft/chan.h>
+#include <weft/fd.h>
+#include <weft/local.h>
+#include <weft/net.h>
+#include <weft/report.h>
+#include <weft/runtime.h>
+#include <weft/scope.h>
+#include <weft/select.h>
+#include <weft/task.h>
+#include <weft/time.h>
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Task stacks: pooled mappings with guards, a cache per worker, memory given back when idle.
+ *
+ * A stack is owned by whoever holds its struct stack pointer. The struct lies at the high end of
+ * the mapping, in the page that is touched anyway; `top` is just below it.
+ */
+#ifndef WEFT_CORE_STACK_H
+#define WEFT_CORE_STACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+
+struct stack {
+    struct stack *next; /* in a cache: the next one */
+    void *top;          /* exclusive end of the usable part, 64-byte aligned */
+    void *bottom;       /* lowest usable byte; the guard lies below */
+    size_t size;        /* usable bytes, top - bottom rounded to pages */
+    struct stack_slab *slab;
+    uint64_t task_id; /* who runs on it, for the overflow report; 0 if none */
+    unsigned valgrind_id;
+    uint32_t idle_since; /* in a cache: its trim_count when this stack was put */
+    bool guarded;
+};
+
+/* How guards are made here: found once per process by trying what works. */
+enum stack_guards { STACK_GUARDS_MARKER = 1, STACK_GUARDS_MPROTECT = 2, STACK_GUARDS_NONE = 3 };
+enum stack_guards weft__stack_guards(void);
+
+/* Stacks of the worker's default size, last in first out; owned by one worker. */
+struct stack_cache {
+    struct stack *free;     /* hot stacks, most recent first */
+    size_t free_count;      /* of the list above */
+    size_t live_count;      /* handed out and not yet given back */
+    size_t default_size;    /* usable bytes */
+    bool guards_required;   /* WEFT_GUARDS=require: fail instead of going on unguarded */
+    struct stack_slab *slabs;
+    struct stack *reserve;  /* one stack kept for the root and for scope clean-up */
+    size_t unguarded_count; /* stacks that had to do without a guard */
+    struct list cold;          /* slabs with stacks that are free and hold no memory */
+    struct stack_slab *vacant; /* slabs without a mapping */
+    size_t idle_slab_count;    /* mapped slabs of which every stack is cold */
+    uint32_t trim_count;
+    enum stack_guards guards; /* weft__stack_guards() at open */
+};
+
+/* 0 or -ENOMEM. `default_size` is rounded up to pages; below 16 KiB it becomes 16 KiB. */
+int weft__stacks_open(struct stack_cache *cache, size_t default_size, bool guards_required);
+void weft__stacks_close(struct stack_cache *cache); /* survivors' stacks stay mapped */
+
+/* A stack of at least `size` usable bytes (0: the default); NULL if none can be had. */
+struct stack *weft__stack_get_slow(struct stack_cache *cache, size_t size);
+void weft__stack_put_slow(struct stack_cache *cache, struct stack *stack);
+
+/* As get, from the reserve, which is filled again by the next put. */
+struct stack *weft__stack_get_reserved(struct stack_cache *cache);
+
+/* Gives idle memory back to the system: called by the worker before it sleeps for long. */
+void weft__stacks_trim(struct stack_cache *cache);
+
+/* Most bytes that were ever used of this stack since it was mapped or trimmed, page granularity. */
+size_t weft__stack_high_water(const struct stack *stack);
+
+/* The stack whose guard contains `address`, or NULL; async-signal-safe. */
+const struct stack *weft__stack_by_guard(const struct stack_cache *cache, const void *address);
+
+/* The common case, inline: the hottest stack of the default size. */
+static inline struct stack *weft__stack_get(struct stack_cache *cache, size_t size)
+{
+    struct stack *stack = cache->free;
+    if (!stack || size != 0) return weft__stack_get_slow(cache, size);
+
+    cache->free = stack->next;
+    cache->free_count--;
+    cache->live_count++;
+    return stack;
+}
+
+/* Takes back a stack that came from this cache. */
+static inline void weft__stack_put(struct stack_cache *cache, struct stack *stack)
+{
+    if (stack->size != cache->default_size || !cache->reserve) {
+        weft__stack_put_slow(cache, stack);
+        return;
+    }
+    stack->next = cache->free;
+    stack->idle_since = cache->trim_count;
+    cache->free = stack;
+    cache->free_count++;
+    cache->live_count--;
+}
+
+#endif
