@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""The build folders that the tests use, and how a program's TAP output is read."""
+
+import collections
+import os
+import re
+import subprocess
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BACKENDS = ["epoll", "fake"]
+
+Result = collections.namedtuple("Result", "name state detail")  # state: passed, failed, skipped
+
+
+def folder(name):
+    return os.path.join(ROOT, "build", name)
+
+
+def prepare(name, options):
+    """Configures build/NAME if needed and compiles it; returns what went wrong, or None."""
+    path = folder(name)
+    if not os.path.exists(os.path.join(path, "build.ninja")):
+        run = subprocess.run(["meson", "setup", path, ROOT] + options, capture_output=True, text=True)
+        if run.returncode != 0:
+            return run.stdout + run.stderr
+    # -k 0: one file that does not compile must not hide the results of all others.
+    run = subprocess.run(["ninja", "-C", path, "-k", "0"], capture_output=True, text=True)
+    return run.stdout + run.stderr if run.returncode != 0 else None
+
+
+def preset(*names):
+    return [f"--native-file={ROOT}/tools/presets/{name}.ini" for name in names]
+
+
+def backend_options(backend):
+    return preset("release") + [f"-Dweft_backend={backend}", "-Dtest_hooks=true"]
+
+
+TAP_LINE = re.compile(r"^\s{0,4}(not ok|ok)\b\s*\d*\s*-?\s*(\S+)\s*(.*)$")
+
+
+def read_tap(text):
+    """The results in TAP output, each with the lines that follow it; a short run is a failure."""
+    results = []
+    planned = None
+    for line in text.splitlines():
+        match = TAP_LINE.match(line)
+        plan = re.match(r"^1\.\.(\d+)", line)
+        if match:
+            word, name, rest = match.groups()
+            skip = re.search(r"#\s*SKIP\s*(.*)", rest, re.IGNORECASE)
+            state = "skipped" if skip else "passed" if word == "ok" else "failed"
+            results.append(Result(name, state, [skip.group(1) if skip else rest]))
+        elif plan:
+            planned = int(plan.group(1))
+        elif results and not line.startswith("#"):
+            results[-1].detail.append(line)
+    if planned is not None and len(results) < planned:
+        results.append(Result("plan", "failed", [f"{len(results)} of {planned} tests reported"]))
+    return results
