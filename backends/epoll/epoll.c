@@ -225,7 +225,7 @@ static int slot_reserve(struct loop *self, int fd, struct slot **ret)
 
     size_t index = (size_t)fd / PAGE_SLOTS;
     if (index >= self->page_count) {
-        if (fcntl(fd, F_GETFD) < 0) return -errno; /* no table for a number that nobody has */
+        if (fcntl(fd, F_GETFD) < 0) return -EBADF; /* no table for a number that nobody has */
         struct slot **pages = realloc(self->pages, (index + 1) * sizeof *pages);
         if (!pages) return -ENOMEM;
         for (size_t i = self->page_count; i <= index; i++) {
