@@ -299,6 +299,19 @@ Test(timer, is_due_at_its_deadline_and_not_before)
     cr_assert_eq(timers.count, 0);
 }
 
+Test(timer, is_due_at_the_very_beginning_of_a_slot)
+{
+    struct timers timers;
+    struct timer timer = {0};
+    for (unsigned bit = WEFT__TIMER_TICK_BITS; bit < 63; bit++) {
+        weft__timers_open(&timers, 0);
+        arm(&timers, &timer, 0, INT64_C(1) << bit);
+
+        cr_assert_null(weft__timers_pop_due(&timers, (INT64_C(1) << bit) - 1, ALL));
+        cr_assert_eq(weft__timers_pop_due(&timers, INT64_C(1) << bit, ALL), &timer);
+    }
+}
+
 Test(timer, fires_equal_deadlines_in_the_order_armed_through_both_tiers)
 {
     struct timers timers;
