@@ -9,6 +9,7 @@
 #ifndef WEFT_BASE_ASSERT_H
 #define WEFT_BASE_ASSERT_H
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -20,13 +21,12 @@
 __attribute__((noinline, cold, noreturn, unused)) static void
 weft__assert_fail(const char *where, const char *what)
 {
-    struct iovec parts[] = {
-        {(char *)"weft: ", 6},
-        {(char *)where, strlen(where)},
-        {(char *)": ", 2},
-        {(char *)what, strlen(what)},
-        {(char *)"\n", 1},
-    };
+    const char *texts[] = {"weft: ", where, ": ", what, "\n"};
+    struct iovec parts[sizeof texts / sizeof *texts];
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        parts[i].iov_base = (void *)(uintptr_t)texts[i]; /* writev() only reads */
+        parts[i].iov_len = strlen(texts[i]);
+    }
     ssize_t written = writev(2, parts, sizeof parts / sizeof *parts);
     (void)written; /* there is no other place to complain */
     abort();
