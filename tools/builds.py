@@ -20,7 +20,8 @@ def prepare(name, options):
     """Configures build/NAME if needed and compiles it; returns what went wrong, or None."""
     path = folder(name)
     if not os.path.exists(os.path.join(path, "build.ninja")):
-        run = subprocess.run(["meson", "setup", path, ROOT] + options, capture_output=True, text=True)
+        command = ["meson", "setup", path, ROOT] + options
+        run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode != 0:
             return run.stdout + run.stderr
     # -k 0: one file that does not compile must not hide the results of all others.

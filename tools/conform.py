@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Runs the conformance suite of every backend and prints it group by group, from what ran.
 
-A row of conformance/rows.txt is tested, or stands in conformance/not_yet.txt with what it waits for.
-Anything else, and any failure, makes the exit status 1.
+A row of conformance/rows.txt is tested, or stands in conformance/not_yet.txt with what it waits
+for. Anything else, and any failure, makes the exit status 1.
 """
 
 import collections
@@ -52,13 +52,16 @@ def run_backend(backend):
     if problem:
         print(problem, file=sys.stderr)
     by_row = collections.defaultdict(list)
-    for program in sorted(glob.glob(os.path.join(folder(backend), "conformance", f"conformance-*-{backend}"))):
+    pattern = os.path.join(folder(backend), "conformance", f"conformance-*-{backend}")
+    for program in sorted(glob.glob(pattern)):
         if not os.access(program, os.X_OK) or os.path.isdir(program):
             continue
-        run = subprocess.run([program, "--tap=-", "--jobs=1"], capture_output=True, text=True, check=False)
+        command = [program, "--tap=-", "--jobs=1"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
         results = read_tap(run.stdout)
         if run.returncode != 0 and all(result.state != "failed" for result in results):
-            results.append(Result(os.path.basename(program), "failed", [f"exit status {run.returncode}"]))
+            name = os.path.basename(program)
+            results.append(Result(name, "failed", [f"exit status {run.returncode}"]))
         for result in results:
             by_row[row_of(result.name)].append(result)
     return by_row
@@ -77,7 +80,8 @@ def judge(rows, not_yet, by_row):
         count[3] += name in not_yet
         complaints += [f"failed: {result.name}" for result in ran if result.state == "failed"]
         if bool(ran) == (name in not_yet):
-            complaints.append(f"{name} is {'tested, and in not_yet.txt' if ran else 'not tested'}: {rows[name]}")
+            what = "tested, and in not_yet.txt" if ran else "not tested"
+            complaints.append(f"{name} is {what}: {rows[name]}")
     for name, results in by_row.items():
         if name not in rows:
             complaints += [f"no row for the test {result.name}" for result in results]
@@ -88,7 +92,9 @@ def main():
     rows = read_rows()
     not_yet = read_not_yet()
     complaints = [f"not_yet.txt: {name} is no row" for name in not_yet if name not in rows]
-    complaints += [f"not_yet.txt: {name} does not say what it waits for" for name, why in not_yet.items() if not why]
+    for name, why in not_yet.items():
+        if not why:
+            complaints.append(f"not_yet.txt: {name} does not say what it waits for")
     table = {}
     for backend in BACKENDS:
         groups, found = judge(rows, not_yet, run_backend(backend))
@@ -97,7 +103,8 @@ def main():
             table.setdefault(group, {})[backend] = count
 
     print(f"{'':8}{'':>6}" + "".join(f"   {backend:^24}" for backend in BACKENDS))
-    print(f"{'group':8}{'rows':>6}" + f"   {'tested':>7}{'passed':>8}{'not yet':>9}" * len(BACKENDS))
+    columns = f"   {'tested':>7}{'passed':>8}{'not yet':>9}"
+    print(f"{'group':8}{'rows':>6}" + columns * len(BACKENDS))
     total = {backend: [0, 0, 0, 0] for backend in BACKENDS}
     for group, counts in table.items():
         for backend in BACKENDS:

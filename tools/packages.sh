@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Which Debian packages a command needs, and how the missing ones get here. Sourced, not run.
 
-# One line per need: the set, what must exist (a command, or a path if it begins with /), the package.
+# One line per need: the set, what must exist (a command, or a path that begins with /), the
+# package.
 packages_table() {
     cat <<'TABLE'
 run   cc                                      gcc

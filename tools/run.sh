@@ -56,7 +56,8 @@ mkdir -p "$program"
 library_configure() {
     echo "weft: building the library ($backend)" >&2
     rm -rf "$library"
-    meson setup "$library" "$root" "-Dweft_backend=$backend" -Dtests=none >"$library.log" 2>&1 && return 0
+    meson setup "$library" "$root" "-Dweft_backend=$backend" -Dtests=none >"$library.log" 2>&1 &&
+        return 0
     cat "$library.log" >&2
     rm -rf "$library"
     return 1

@@ -76,7 +76,8 @@ def run_script(path):
 def show(title, results, start):
     count = {state: sum(row.state == state for row in results) for state in ("passed", "failed")}
     seconds = time.monotonic() - start
-    print(f"{title:<12} {count['passed']:5} passed {count['failed']:4} failed {seconds:6.0f} s", flush=True)
+    counts = f"{count['passed']:5} passed {count['failed']:4} failed"
+    print(f"{title:<12} {counts} {seconds:6.0f} s", flush=True)
     for row in results:
         if row.state == "failed":
             print(f"  FAILED {row.name}")
@@ -103,7 +104,7 @@ def main():
         for row in failed:
             print(f"  {row.name}")
     if skipped:
-        print("SKIPPED: " + "; ".join(f"{row.name} ({' '.join(row.detail[:1]) or 'no reason'})" for row in skipped))
+        print("SKIPPED: " + "; ".join(f"{row.name} ({row.detail[0].strip()})" for row in skipped))
     passed = sum(row.state == "passed" for row in results)
     print(f"{passed} passed, {len(failed)} failed")
     return 1 if failed else 0
