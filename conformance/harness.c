@@ -189,6 +189,11 @@ bool harness_clock_is_virtual(void)
     return clock && strcmp(clock, "virtual") == 0;
 }
 
+void harness_needs_order(void)
+{
+    CHECK_EQ(unsetenv("WEFT_TEST_SHUFFLE"), 0);
+}
+
 int harness_fd_count(void)
 {
     DIR *directory = opendir("/proc/self/fd");

@@ -97,6 +97,9 @@ void harness_sleep_ms(int milliseconds); /* blocks the thread; signals do not sh
 void harness_use_virtual_clock(void);
 bool harness_clock_is_virtual(void);
 
+/* For tests of an order that the scheduler promises: ignores WEFT_TEST_SHUFFLE from here on. */
+void harness_needs_order(void);
+
 /* ---- the process ---- */
 
 int harness_fd_count(void);
