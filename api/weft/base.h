@@ -20,6 +20,13 @@
 #define WEFT_EXTERN_C_END
 #endif
 
+/* A wrong type given to a typed task or channel must not compile. Newer compilers (gcc 14, clang 16)
+ * refuse these two by themselves, older ones only warn. */
+#ifndef __cplusplus
+#pragma GCC diagnostic error "-Wint-conversion"
+#pragma GCC diagnostic error "-Wincompatible-pointer-types"
+#endif
+
 #define WEFT_API        __attribute__((visibility("default")))
 #define WEFT_MUST_CHECK __attribute__((warn_unused_result))
 #define WEFT_INLINE     static inline __attribute__((unused))
