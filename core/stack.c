@@ -3,7 +3,7 @@
  * Stacks lie in slabs: one mapping, cut into equal units of a guard and the usable part above it.
  *
  *     slab->base                                                      one unit = guard + size
- *     | guard | usable ........... top | struct stack | colour |  guard | usable ...
+ *     | guard | usable ........... top | struct stack | colour | guard | usable ...
  *             ^ bottom                                           (64 units of the default size)
  *
  * A stack is live (somebody runs on it), hot (in the cache's list, its pages kept) or cold (a bit
@@ -62,7 +62,7 @@ struct stack_slab {
     uint64_t unguarded; /* tried, and could not be */
 };
 
-static_assert(sizeof(struct stack) <= CACHE_LINE, "one line, above the first frame");
+static_assert(sizeof(struct stack) == STACK_BODY_SIZE + CACHE_LINE, "its own part is one line");
 
 /* How many more guards mprotect() may make in this process; LONG_MAX: not asked yet. */
 static atomic_long guard_budget = LONG_MAX;
@@ -267,7 +267,8 @@ static size_t page_size(void)
 static struct stack *slab_stack(const struct stack_slab *slab, unsigned index)
 {
     char *end = slab->base + (slab->stack_size + page_size()) * (index + 1);
-    return (struct stack *)(void *)(end - CACHE_LINE * (1 + index % STACK_COLOURS));
+    end -= CACHE_LINE * (index % STACK_COLOURS);
+    return (struct stack *)(void *)(end - sizeof(struct stack));
 }
 
 static unsigned stack_index(const struct stack *stack)

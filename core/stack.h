@@ -3,7 +3,7 @@
  * Task stacks: pooled mappings with guards, a cache per worker, memory given back when idle.
  *
  * A stack is owned by whoever holds its struct stack pointer. The struct lies at the high end of
- * the mapping, in the page that is touched anyway; `top` is just below it.
+ * the mapping, in the page that is touched anyway; the first frame is just below it.
  */
 #ifndef WEFT_CORE_STACK_H
 #define WEFT_CORE_STACK_H
@@ -14,9 +14,16 @@
 
 #include "base/list.h"
 
+/* Room for what the task that runs on the stack keeps there (struct task_body). */
+#define WEFT_STACK_BODY_SIZE 128
+
+/* Room at the top of each stack for what its user keeps there (struct task_body). */
+#define STACK_BODY_SIZE 128
+
 struct stack {
+    _Alignas(64) unsigned char body[STACK_BODY_SIZE];
     struct stack *next; /* in a cache: the next one */
-    void *top;          /* exclusive end of the usable part, 64-byte aligned */
+    void *top;          /* exclusive end of the usable part: this struct, 64-byte aligned */
     void *bottom;       /* lowest usable byte; the guard lies below */
     size_t size;        /* usable bytes, top - bottom rounded to pages */
     struct stack_slab *slab;
@@ -24,6 +31,7 @@ struct stack {
     unsigned valgrind_id;
     uint32_t idle_since; /* in a cache: its trim_count when this stack was put */
     bool guarded;
+    _Alignas(16) unsigned char body[WEFT_STACK_BODY_SIZE];
 };
 
 /* How guards are made here: found once per process by trying what works. */
