@@ -188,7 +188,7 @@ WEFT_EXTERN_C_END
         weft_scope_enter(&name, duration_ns, NULL, WEFT_SITE)
 
 /* A block with a time-out: weft_with_timeout(2 * WEFT_SEC) { ... } */
-#define weft_with_timeout(duration_ns) weft_with_timeout_into (NULL, duration_ns)
+#define weft_with_timeout(duration_ns) weft_with_timeout_into(NULL, duration_ns)
 
 /* The same; weft_scope_status() of the block is stored in *ret_status when it is left. */
 #define weft_with_timeout_into(ret_status, duration_ns)                                            \

@@ -62,12 +62,10 @@ static int scopes(int fd)
 {
     int status = 0;
     weft_timeout_scope(limit, WEFT_SEC);
-    weft_with_timeout(2 * WEFT_SEC)
-    {
+    weft_with_timeout(2 * WEFT_SEC) {
         if (weft_wait_fd(fd, WEFT_READABLE) < 0) return 1;
     }
-    weft_with_timeout_into(&status, WEFT_MSEC)
-    {
+    weft_with_timeout_into(&status, WEFT_MSEC) {
         if (weft_yield() < 0) return 2;
     }
     weft_shielded
