@@ -62,7 +62,9 @@ struct stack_slab {
     uint64_t unguarded; /* tried, and could not be */
 };
 
-static_assert(sizeof(struct stack) == STACK_BODY_SIZE + CACHE_LINE, "its own part is one line");
+static_assert(sizeof(struct stack) ==
+                  WEFT_STACK_BODY_SIZE + CACHE_LINE,
+              "its own part is one line");
 
 /* How many more guards mprotect() may make in this process; LONG_MAX: not asked yet. */
 static atomic_long guard_budget = LONG_MAX;

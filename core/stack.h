@@ -17,11 +17,8 @@
 /* Room for what the task that runs on the stack keeps there (struct task_body). */
 #define WEFT_STACK_BODY_SIZE 128
 
-/* Room at the top of each stack for what its user keeps there (struct task_body). */
-#define STACK_BODY_SIZE 128
-
 struct stack {
-    _Alignas(64) unsigned char body[STACK_BODY_SIZE];
+    _Alignas(64) unsigned char body[WEFT_STACK_BODY_SIZE];
     struct stack *next; /* in a cache: the next one */
     void *top;          /* exclusive end of the usable part: this struct, 64-byte aligned */
     void *bottom;       /* lowest usable byte; the guard lies below */
@@ -31,7 +28,6 @@ struct stack {
     unsigned valgrind_id;
     uint32_t idle_since; /* in a cache: its trim_count when this stack was put */
     bool guarded;
-    _Alignas(16) unsigned char body[WEFT_STACK_BODY_SIZE];
 };
 
 /* How guards are made here: found once per process by trying what works. */
