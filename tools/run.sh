@@ -42,31 +42,11 @@ case $source in
     ;;
 esac
 
-# Below the tree where we may write there, else in the user's cache, one folder per tree.
-if mkdir -p "$root/build" 2>/dev/null && [ -w "$root/build" ]; then
-    cache=$root/build
-else
-    cache=${XDG_CACHE_HOME:-$HOME/.cache}/weft/$(printf %s "$root" | cksum | tr ' ' -)
-    mkdir -p "$cache"
-fi
-library=$cache/run-$backend
+# shellcheck source=tools/library.sh
+. "$root/tools/library.sh"
+library_place "$backend"
 program=$cache/programs/$backend-$(printf %s "$source" | cksum | tr ' ' -)
 mkdir -p "$program"
-
-library_configure() {
-    echo "weft: building the library ($backend)" >&2
-    rm -rf "$library"
-    meson setup "$library" "$root" "-Dweft_backend=$backend" -Dtests=none >"$library.log" 2>&1 &&
-        return 0
-    cat "$library.log" >&2
-    rm -rf "$library"
-    return 1
-}
-
-library_build() {
-    [ -e "$library/build.ninja" ] || library_configure || return 1
-    ninja -C "$library" --quiet libweft.a >"$library.log" 2>&1
-}
 
 program_describe() { # a build.ninja for the one file
     quoted=$(printf %s "$source" | sed 's/[$ :]/$&/g')
@@ -91,11 +71,7 @@ program_build() {
 }
 
 build() {
-    # A build folder left by an older tree or compiler gets one fresh start.
-    if ! library_build && ! { library_configure && library_build; }; then
-        cat "$library.log" >&2
-        return 1
-    fi
+    library_build libweft.a || return 1
     if ! program_build; then
         sed -e '/^FAILED: /,+1d' -e '/^ninja: /d' "$program/log" >&2
         return 1

@@ -20,8 +20,8 @@
 #define WEFT_EXTERN_C_END
 #endif
 
-/* A wrong type given to a typed task or channel must not compile. Newer compilers (gcc 14, clang 16)
- * refuse these two by themselves, older ones only warn. */
+/* A wrong type given to a typed task or channel must not compile. Newer compilers (gcc 14, clang
+ * 16) refuse these two by themselves, older ones only warn. */
 #ifndef __cplusplus
 #pragma GCC diagnostic error "-Wint-conversion"
 #pragma GCC diagnostic error "-Wincompatible-pointer-types"

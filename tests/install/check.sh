@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# check.sh BUILD BACKEND PROGRAM: installs BUILD, compiles PROGRAM outside of the tree by pkg-config,
-# against the shared library, the archive, and fully static, and runs all three.
+# check.sh BUILD BACKEND PROGRAM: installs BUILD, compiles PROGRAM outside of the tree by
+# pkg-config, against the shared library, the archive, and fully static, and runs all three.
 set -eu
 build=$1 backend=$2 source=$3
 place=$(mktemp -d)
