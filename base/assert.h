@@ -18,8 +18,8 @@
  * Writes one line to descriptor 2 and aborts. No stdio: its buffers may be what is corrupt, and a
  * formatted line needs more stack than a small task may have left.
  */
-__attribute__((noinline, cold, noreturn, unused)) static void
-weft__assert_fail(const char *where, const char *what)
+__attribute__((noinline, cold, noreturn, unused)) static void weft__assert_fail(const char *where,
+                                                                                const char *what)
 {
     const char *texts[] = {"weft: ", where, ": ", what, "\n"};
     struct iovec parts[sizeof texts / sizeof *texts];

@@ -80,8 +80,9 @@ WEFT__NO_SANITIZE void weft__san_enter(struct sanitizer_fiber *self)
  * A switch orders what both sides do, as they share a thread: hence TSan's flags are 0. With
  * "no sync" it would report every field that two tasks of one worker use in turn.
  */
-WEFT__NO_SANITIZE void
-weft__san_before_switch(struct sanitizer_fiber *from, struct sanitizer_fiber *to, bool ends)
+WEFT__NO_SANITIZE void weft__san_before_switch(struct sanitizer_fiber *from,
+                                               struct sanitizer_fiber *to,
+                                               bool ends)
 {
 #if WEFT__ASAN
     __sanitizer_start_switch_fiber(ends ? NULL : &from->fake_stack, to->bottom, to->size);

@@ -97,8 +97,9 @@ static inline void weft__san_enter(struct sanitizer_fiber *self)
 {
     (void)self;
 }
-static inline void
-weft__san_before_switch(struct sanitizer_fiber *from, struct sanitizer_fiber *to, bool ends)
+static inline void weft__san_before_switch(struct sanitizer_fiber *from,
+                                           struct sanitizer_fiber *to,
+                                           bool ends)
 {
     (void)from;
     (void)to;

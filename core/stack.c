@@ -11,6 +11,8 @@
  * Slab records are never freed while the cache is open, and never leave its list: the overflow
  * handler may walk that list at any moment.
  */
+#include "core/stack.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,14 +25,13 @@
 
 #include "base/assert.h"
 #include "core/sanitize.h"
-#include "core/stack.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
 
 #define STACK_SIZE_MIN  ((size_t)16 << 10)
-#define STACK_SIZE_MAX  ((size_t)1 << 40) /* far below where the sums here could wrap */
+#define STACK_SIZE_MAX  ((size_t)1 << 40)  /* far below where the sums here could wrap */
 #define SLAB_SIZE_MAX   ((size_t)32 << 20) /* larger stacks come in smaller slabs */
 #define SLAB_STACKS_MAX 64                 /* bits in a mask */
 
@@ -62,8 +63,7 @@ struct stack_slab {
     uint64_t unguarded; /* tried, and could not be */
 };
 
-static_assert(sizeof(struct stack) ==
-                  WEFT_STACK_BODY_SIZE + CACHE_LINE,
+static_assert(sizeof(struct stack) == WEFT_STACK_BODY_SIZE + CACHE_LINE,
               "its own part is one line");
 
 /* How many more guards mprotect() may make in this process; LONG_MAX: not asked yet. */
@@ -276,7 +276,8 @@ static struct stack *slab_stack(const struct stack_slab *slab, unsigned index)
 static unsigned stack_index(const struct stack *stack)
 {
     const struct stack_slab *slab = stack->slab;
-    return (unsigned)((size_t)((const char *)stack - slab->base) / (slab->stack_size + page_size()));
+    return (unsigned)((size_t)((const char *)stack - slab->base) /
+                      (slab->stack_size + page_size()));
 }
 
 /* Makes stack `index` of a slab exist; NULL if it needs a guard and cannot have one. */
@@ -446,8 +447,12 @@ static bool guard_budget_take(void)
     if (atomic_load_explicit(&guard_budget, memory_order_relaxed) == LONG_MAX) {
         long unknown = LONG_MAX;
         long limit = guard_limit();
-        (void)atomic_compare_exchange_strong_explicit( /* another thread may have been faster */
-            &guard_budget, &unknown, limit, memory_order_relaxed, memory_order_relaxed);
+        (void)atomic_compare_exchange_strong_explicit(/* another thread may have been faster */
+                                                      &guard_budget,
+                                                      &unknown,
+                                                      limit,
+                                                      memory_order_relaxed,
+                                                      memory_order_relaxed);
     }
     if (atomic_fetch_sub_explicit(&guard_budget, 1, memory_order_relaxed) > 0) return true;
 

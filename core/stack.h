@@ -36,14 +36,14 @@ enum stack_guards weft__stack_guards(void);
 
 /* Stacks of the worker's default size, last in first out; owned by one worker. */
 struct stack_cache {
-    struct stack *free;     /* hot stacks, most recent first */
-    size_t free_count;      /* of the list above */
-    size_t live_count;      /* handed out and not yet given back */
-    size_t default_size;    /* usable bytes */
-    bool guards_required;   /* WEFT_GUARDS=require: fail instead of going on unguarded */
+    struct stack *free;   /* hot stacks, most recent first */
+    size_t free_count;    /* of the list above */
+    size_t live_count;    /* handed out and not yet given back */
+    size_t default_size;  /* usable bytes */
+    bool guards_required; /* WEFT_GUARDS=require: fail instead of going on unguarded */
     struct stack_slab *slabs;
-    struct stack *reserve;  /* one stack kept for the root and for scope clean-up */
-    size_t unguarded_count; /* stacks that had to do without a guard */
+    struct stack *reserve;     /* one stack kept for the root and for scope clean-up */
+    size_t unguarded_count;    /* stacks that had to do without a guard */
     struct list cold;          /* slabs with stacks that are free and hold no memory */
     struct stack_slab *vacant; /* slabs without a mapping */
     size_t idle_slab_count;    /* mapped slabs of which every stack is cold */
