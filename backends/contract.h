@@ -93,7 +93,7 @@ struct weft_backend {
     void *(*native)(void *state);
 
     /* A descriptor that polls readable when poll(0) would find something; -ENOSYS if the loop
-     * has none. */
+     * has none. [C-18] */
     int (*native_fd)(void *state);
 
     /* In a forked child, instead of close(): releases the child's copies without touching what

@@ -40,8 +40,10 @@ struct slot {
 };
 
 struct loop {
-    int epoll_fd; /* keeps its number for the life of the loop, also through rebuild() */
+    int epoll_fd;
     int wake_fd;
+    int native_fd; /* what a host watches: an epoll of epoll_fd alone, so that rebuild() does not
+                      turn the host deaf; -1 until somebody asks for it */
     bool has_pwait2;
     bool haunted;        /* a ghost was seen: rebuild before sleeping again */
     struct slot **pages; /* the table: pages[fd / PAGE_SLOTS], NULL where nothing was ever armed */
@@ -49,7 +51,7 @@ struct loop {
 };
 
 static int register_all(struct loop *self, int epoll_fd);
-static int register_wake(const struct loop *self, int epoll_fd);
+static int watch_for_data(int epoll_fd, int fd, uint64_t data);
 static bool kernel_has_pwait2(void);
 static struct slot *slot_find(const struct loop *self, int fd);
 static int slot_reserve(struct loop *self, int fd, struct slot **ret);
@@ -74,9 +76,10 @@ static int loop_open(void *state)
     *self = (struct loop){
         .epoll_fd = epoll_fd,
         .wake_fd = result,
+        .native_fd = -1,
         .has_pwait2 = kernel_has_pwait2(),
     };
-    result = register_wake(self, epoll_fd);
+    result = watch_for_data(epoll_fd, self->wake_fd, WAKE_DATA);
     if (result == 0) return 0;
 
     close(self->wake_fd);
@@ -90,13 +93,14 @@ static void loop_close(void *state)
 {
     struct loop *self = state;
 
+    if (self->native_fd >= 0) close(self->native_fd);
     close(self->wake_fd);
     close(self->epoll_fd);
     for (size_t i = 0; i < self->page_count; i++) {
         free(self->pages[i]);
     }
     free(self->pages);
-    *self = (struct loop){.epoll_fd = -1, .wake_fd = -1};
+    *self = (struct loop){.epoll_fd = -1, .wake_fd = -1, .native_fd = -1};
 }
 
 static int loop_arm(void *state, int fd, unsigned interest, uint64_t token)
@@ -152,7 +156,7 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
     }
 
     /* Without room for a new instance the ghost stays, and the next poll tries again. */
-    if (self->haunted && rebuild(self) == 0) self->haunted = false;
+    if (self->haunted) self->haunted = rebuild(self) < 0;
     return count;
 }
 
@@ -186,7 +190,17 @@ static void *loop_native(void *state)
 static int loop_native_fd(void *state)
 {
     struct loop *self = state;
-    return self->epoll_fd;
+    if (self->native_fd >= 0) return self->native_fd;
+
+    int native_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (native_fd < 0) return -errno;
+    int result = watch_for_data(native_fd, self->epoll_fd, 0);
+    if (result < 0) {
+        close(native_fd);
+        return result;
+    }
+    self->native_fd = native_fd;
+    return native_fd;
 }
 
 static struct weft_backend_facts loop_facts(void)
@@ -197,10 +211,10 @@ static struct weft_backend_facts loop_facts(void)
     };
 }
 
-static int register_wake(const struct loop *self, int epoll_fd)
+static int watch_for_data(int epoll_fd, int fd, uint64_t data)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = WAKE_DATA};
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, self->wake_fd, &event) < 0 ? -errno : 0;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = data};
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
 /* Asks for what cannot work: a kernel (or a seccomp filter) without the call answers otherwise. */
@@ -307,12 +321,15 @@ static int rebuild(struct loop *self)
     int result = register_all(self, epoll_fd);
     if (result == 0 && dup3(epoll_fd, self->epoll_fd, O_CLOEXEC) < 0) result = -errno;
     close(epoll_fd);
+    if (result == 0 && self->native_fd >= 0) {
+        result = watch_for_data(self->native_fd, self->epoll_fd, 0);
+    }
     return result;
 }
 
 static int register_all(struct loop *self, int epoll_fd)
 {
-    int result = register_wake(self, epoll_fd);
+    int result = watch_for_data(epoll_fd, self->wake_fd, WAKE_DATA);
     for (size_t i = 0; result == 0 && i < self->page_count * PAGE_SLOTS; i++) {
         struct slot *slot = slot_find(self, (int)i);
         if (!slot || !slot->interest) continue;
