@@ -12,15 +12,16 @@
  *    group of the deadline names. So on its level all groups above agree with the horizon, and its
  *    slot's number is greater than the horizon's group there.
  *
- * From 2 follows: whatever is on a lower level is earlier, and on one level a lower slot is earlier.
- * The earliest slot is thus found with two bit scans. Pouring it moves the horizon to the end of
- * the slot's first tick: only groups of that level and below change, the levels below are empty,
- * and the rest of this level still differs there; only the slot's own timers need a new place, and
- * find it in the heap or on a lower level. A timer therefore moves at most LEVELS times.
+ * From 2 follows: what is on a lower level is earlier, and on one level a lower slot is earlier. So
+ * two bit scans find the earliest slot. Pouring it moves the horizon to the end of the slot's first
+ * tick: only groups of that level and below change, the levels below are empty, and the rest of this
+ * level still differs there; only the slot's own timers need a new place, and find it in the heap or
+ * on a lower level. A timer therefore moves at most LEVELS times.
  */
 #include "core/timer.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/assert.h"
 
@@ -30,16 +31,21 @@
 enum place {
     PLACE_NONE = 0,
     PLACE_HEAP = 1,
-    PLACE_WHEEL = 2, /* and the slots after it */
-    PLACE_NEVER = PLACE_WHEEL + WEFT__TIMER_LEVELS * WEFT__TIMER_SLOTS,
+    PLACE_NEVER = 2,
+    PLACE_WHEEL = 3, /* plus the number of the lane, counted through all levels and slots */
 };
 
 static_assert(WEFT__TIMER_SLOTS == 1 << GROUP_BITS, "a group of bits names a slot");
+static_assert(PLACE_WHEEL + WEFT__TIMER_LEVELS * WEFT__TIMER_SLOTS * WEFT__TIMER_LANES <=
+                  UINT16_MAX,
+              "a place fits");
 static_assert(WEFT__TIMER_TICK_BITS + GROUP_BITS * WEFT__TIMER_LEVELS >= 63, "all deadlines fit");
 
 static void timers_place(struct timers *timers, struct timer *timer);
 static void wheel_insert(struct timers *timers, struct timer *timer);
 static void wheel_remove(struct timers *timers, struct timer *timer);
+static bool slot_is_empty(const struct timers *timers, unsigned level, unsigned slot);
+static void slot_mark_empty(struct timers *timers, unsigned level, unsigned slot);
 static void wheel_pour(struct timers *timers);
 static int64_t wheel_next(const struct timers *timers);
 static void wheel_follow_clock(struct timers *timers, int64_t now_ns);
@@ -50,7 +56,8 @@ static struct timer *heap_join_children(struct timer *parent);
 
 void weft__timers_open(struct timers *timers, int64_t now_ns)
 {
-    *timers = (struct timers){.horizon_ns = (now_ns > 0 ? now_ns : 0) | TICK_MASK};
+    memset(timers, 0, sizeof *timers);
+    timers->horizon_ns = (now_ns > 0 ? now_ns : 0) | TICK_MASK;
 }
 
 void weft__timer_add(struct timers *timers, struct timer *timer)
@@ -69,10 +76,10 @@ void weft__timer_remove(struct timers *timers, struct timer *timer)
 {
     if (timer->place == PLACE_NONE) return;
 
-    if (timer->place == PLACE_HEAP) {
-        heap_remove(timers, timer);
-    } else if (timer->place != PLACE_NEVER) {
+    if (timer->place >= PLACE_WHEEL) {
         wheel_remove(timers, timer);
+    } else if (timer->place == PLACE_HEAP) {
+        heap_remove(timers, timer);
     }
     timer->place = PLACE_NONE;
     timers->count--;
@@ -128,14 +135,17 @@ static void wheel_insert(struct timers *timers, struct timer *timer)
     unsigned level = (highest_bit - WEFT__TIMER_TICK_BITS) / GROUP_BITS;
     unsigned slot = (uint64_t)timer->deadline_ns >> level_shift(level) & (WEFT__TIMER_SLOTS - 1);
 
-    struct timer *first = timers->slots[level][slot];
-    timer->next = first;
+    unsigned lane = timer->sequence % WEFT__TIMER_LANES;
+
+    struct timer **list = &timers->lanes[level][slot][lane];
+    timer->next = *list;
     timer->previous = NULL;
-    if (first) first->previous = timer;
-    timers->slots[level][slot] = timer;
+    if (timer->next) timer->next->previous = timer;
+    *list = timer;
     timers->occupied[level] |= UINT64_C(1) << slot;
     timers->levels |= 1U << level;
-    timer->place = (uint16_t)(PLACE_WHEEL + level * WEFT__TIMER_SLOTS + slot);
+    unsigned index = (level * WEFT__TIMER_SLOTS + slot) * WEFT__TIMER_LANES + lane;
+    timer->place = (uint16_t)(PLACE_WHEEL + index);
 }
 
 static void wheel_remove(struct timers *timers, struct timer *timer)
@@ -147,11 +157,22 @@ static void wheel_remove(struct timers *timers, struct timer *timer)
     }
 
     unsigned index = timer->place - (unsigned)PLACE_WHEEL;
-    unsigned level = index / WEFT__TIMER_SLOTS;
-    unsigned slot = index % WEFT__TIMER_SLOTS;
-    timers->slots[level][slot] = timer->next;
-    if (timer->next) return;
+    unsigned slot = index / WEFT__TIMER_LANES % WEFT__TIMER_SLOTS;
+    unsigned level = index / WEFT__TIMER_LANES / WEFT__TIMER_SLOTS;
+    timers->lanes[level][slot][index % WEFT__TIMER_LANES] = timer->next;
+    if (!timer->next && slot_is_empty(timers, level, slot)) slot_mark_empty(timers, level, slot);
+}
 
+static bool slot_is_empty(const struct timers *timers, unsigned level, unsigned slot)
+{
+    for (unsigned lane = 0; lane < WEFT__TIMER_LANES; lane++) {
+        if (timers->lanes[level][slot][lane]) return false;
+    }
+    return true;
+}
+
+static void slot_mark_empty(struct timers *timers, unsigned level, unsigned slot)
+{
     timers->occupied[level] &= ~(UINT64_C(1) << slot);
     if (timers->occupied[level] == 0) timers->levels &= ~(1U << level);
 }
@@ -173,21 +194,29 @@ static void wheel_pour(struct timers *timers)
     unsigned slot = (unsigned)__builtin_ctzll(timers->occupied[level]);
     timers->horizon_ns = wheel_next(timers) | TICK_MASK;
 
-    struct timer *timer = timers->slots[level][slot];
-    timers->slots[level][slot] = NULL;
-    timers->occupied[level] &= timers->occupied[level] - 1;
-    if (timers->occupied[level] == 0) timers->levels &= timers->levels - 1;
-    while (timer) {
-        struct timer *next = timer->next;
-        timers_place(timers, timer);
-        timer = next;
+    struct timer *lanes[WEFT__TIMER_LANES];
+    memcpy(lanes, timers->lanes[level][slot], sizeof lanes);
+    memset(timers->lanes[level][slot], 0, sizeof lanes);
+    slot_mark_empty(timers, level, slot);
+    /* One of each lane in turn: the next of this lane is fetched while the others are placed. */
+    unsigned lanes_left = WEFT__TIMER_LANES;
+    while (lanes_left > 0) {
+        lanes_left = 0;
+        for (unsigned lane = 0; lane < WEFT__TIMER_LANES; lane++) {
+            struct timer *timer = lanes[lane];
+            if (!timer) continue;
+            lanes_left++;
+            lanes[lane] = timer->next;
+            __builtin_prefetch(timer->next);
+            timers_place(timers, timer);
+        }
     }
 }
 
 /*
  * Brings the horizon to the clock while the heap is empty and the wheel's next slot lies ahead:
- * forward, so that time-outs are filed by how far away they are; or back, after a pour for a distant
- * timer that was then removed, so that they are filed in the wheel at all.
+ * forward, so that time-outs are filed by how far away they are; or back, after a distant timer was
+ * poured and then removed, so that they are filed in the wheel at all.
  */
 static void wheel_follow_clock(struct timers *timers, int64_t now_ns)
 {

@@ -3,12 +3,11 @@
  * The timer queue against a model: a sorted array that does everything the slow and obvious way.
  * `audit` also looks inside and checks the invariants that are written at the top of timer.c.
  */
+#include <criterion/criterion.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <criterion/criterion.h>
 
 #include "core/random.h"
 #include "core/timer.h"
@@ -40,9 +39,9 @@ static size_t audit_heap(const struct timers *timers)
         cr_assert_eq(timer->place, 1);
         cr_assert_leq(timer->deadline_ns, timers->horizon_ns);
         for (const struct timer *child = timer->child; child; child = child->next) {
-            cr_assert(timer->deadline_ns < child->deadline_ns ||
-                      (timer->deadline_ns == child->deadline_ns &&
-                       timer->sequence < child->sequence));
+            cr_assert(
+                timer->deadline_ns < child->deadline_ns ||
+                (timer->deadline_ns == child->deadline_ns && timer->sequence < child->sequence));
             cr_assert(child->next == NULL || child->next->previous == child);
         }
         cr_assert(!timer->child || timer->child->previous == timer);
@@ -63,16 +62,18 @@ static size_t audit_heap(const struct timers *timers)
     return count;
 }
 
-static size_t audit_slot(const struct timers *timers, unsigned level, unsigned slot)
+static size_t audit_lane(const struct timers *timers, unsigned level, unsigned slot, unsigned lane)
 {
     unsigned shift = WEFT__TIMER_TICK_BITS + 6 * level;
     const struct timer *previous = NULL;
     size_t count = 0;
-    for (const struct timer *timer = timers->slots[level][slot]; timer; timer = timer->next) {
+    const struct timer *first = timers->lanes[level][slot][lane];
+    for (const struct timer *timer = first; timer; timer = timer->next) {
         uint64_t deadline = (uint64_t)timer->deadline_ns;
         uint64_t horizon = (uint64_t)timers->horizon_ns;
         cr_assert_eq(timer->previous, previous);
-        cr_assert_eq(timer->place, 2 + level * WEFT__TIMER_SLOTS + slot);
+        cr_assert_eq(timer->place - 3,
+                     (level * WEFT__TIMER_SLOTS + slot) * WEFT__TIMER_LANES + lane);
         cr_assert_gt(deadline, horizon);
         cr_assert_eq(deadline >> shift & 63, slot);
         cr_assert_eq(deadline >> shift >> 6, horizon >> shift >> 6);
@@ -88,7 +89,10 @@ static void audit(const struct timers *timers)
     size_t count = audit_heap(timers);
     for (unsigned level = 0; level < WEFT__TIMER_LEVELS; level++) {
         for (unsigned slot = 0; slot < WEFT__TIMER_SLOTS; slot++) {
-            size_t in_slot = audit_slot(timers, level, slot);
+            size_t in_slot = 0;
+            for (unsigned lane = 0; lane < WEFT__TIMER_LANES; lane++) {
+                in_slot += audit_lane(timers, level, slot, lane);
+            }
             cr_assert_eq(in_slot != 0, timers->occupied[level] >> slot & 1);
             count += in_slot;
         }
@@ -124,7 +128,8 @@ static int64_t random_deadline(struct model *model)
     case 4:
         return model->recent_ns;
     case 5: /* around the border of a tick or of a slot of any level */
-        return saturating_add(model->now_ns | random_duration(model, 63), random_duration(model, 2));
+        return saturating_add(model->now_ns | random_duration(model, 63),
+                              random_duration(model, 2));
     case 6:
     case 7:
         return saturating_add(model->now_ns, random_duration(model, 63));
@@ -472,9 +477,9 @@ Test(timer, pops_many_in_order_after_a_long_sleep)
     size_t count = 0;
     struct timer *timer = weft__timers_pop_due(&timers, 5 * NS_PER_SECOND, ALL);
     while (timer) {
-        cr_assert(!previous || previous->deadline_ns < timer->deadline_ns ||
-                  (previous->deadline_ns == timer->deadline_ns &&
-                   previous->sequence < timer->sequence));
+        cr_assert(
+            !previous || previous->deadline_ns < timer->deadline_ns ||
+            (previous->deadline_ns == timer->deadline_ns && previous->sequence < timer->sequence));
         previous = timer;
         count++;
         timer = weft__timers_pop_due(&timers, 5 * NS_PER_SECOND, ALL);
