@@ -25,7 +25,7 @@ struct list {
 
 /* The `type` whose field `member` is at `pointer`, which must not be NULL. */
 #define container_of(pointer, type, member)                                                        \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Walks front to back; the body must not unlink `node` (pop from a list of one's own instead). */
 #define list_for_each(node, list)                                                                  \

@@ -4,9 +4,8 @@
 #define WEFT_DEBUG 1
 #endif
 
-#include <signal.h>
-
 #include <criterion/criterion.h>
+#include <signal.h>
 
 #include "base/list.h"
 
