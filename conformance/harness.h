@@ -105,6 +105,13 @@ void harness_needs_order(void);
 int harness_fd_count(void);
 size_t harness_resident_size(void); /* bytes */
 
+/* Sanitizers keep freed memory and shadows of it: sizes say little there. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HARNESS_SIZES_ARE_EXACT false
+#else
+#define HARNESS_SIZES_ARE_EXACT true
+#endif
+
 /* Lowers the limit of open files so that `spare` more descriptors fit. Only in a child. */
 void harness_limit_fds(int spare);
 
