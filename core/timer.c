@@ -13,10 +13,10 @@
  *    slot's number is greater than the horizon's group there.
  *
  * From 2 follows: what is on a lower level is earlier, and on one level a lower slot is earlier. So
- * two bit scans find the earliest slot. Pouring it moves the horizon to the end of the slot's first
- * tick: only groups of that level and below change, the levels below are empty, and the rest of this
- * level still differs there; only the slot's own timers need a new place, and find it in the heap or
- * on a lower level. A timer therefore moves at most LEVELS times.
+ * two bit scans find the earliest slot. Pouring it moves the horizon to the end of the slot's
+ * first tick: only groups of that level and below change, the levels below are empty, and the rest
+ * of this level still differs there; only the slot's own timers need a new place, and find it in
+ * the heap or on a lower level. A timer therefore moves at most LEVELS times.
  */
 #include "core/timer.h"
 
