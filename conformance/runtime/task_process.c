@@ -3,8 +3,8 @@
  * Rows TASK-13, 23, 26, 28 and SEMANTICS rows 25a, 41: what needs a process of its own (overflow,
  * abort, no memory), and the counters.
  */
-#include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
