@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Builds and tests everything; the last line says `N passed, N failed`, counting every test."""
 
+import concurrent.futures
 import glob
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,26 +22,47 @@ PLAN = [
 ]
 
 
-def read_log(name):
-    """Meson's record of one run: one JSON object per test, TAP output included."""
-    with open(os.path.join(folder(name), "meson-logs", "testlog.json"), encoding="utf-8") as log:
-        return [json.loads(line) for line in log]
-
-
-def results_of(test):
-    """Every Criterion row counts on its own; a program that crashed counts as one failure more."""
-    output = test.get("stdout", "")
-    good = test["result"] in ("OK", "EXPECTEDFAIL")
-    title = test["name"].split(" / ")[-1].split(" ")[-1]
-    if "--tap=-" not in test["command"]:
-        state = "passed" if good else "skipped" if test["result"] == "SKIP" else "failed"
-        return [Result(title, state, (output + test.get("stderr", "")).splitlines())]
+def run_test(test, build):
+    """Runs what meson.build calls test(). Every Criterion row counts on its own, a crash as one."""
+    title = test["name"]
+    environment = {**os.environ, "MALLOC_PERTURB_": "165", **test["env"]}
+    status, output, errors = run_limited(
+        test["cmd"], environment, test["workdir"] or build, test["timeout"]
+    )
+    if test["protocol"] != "tap":
+        state = {0: "passed", 77: "skipped"}.get(status, "failed")
+        return [Result(title, state, (output + errors).splitlines() or ["no output"])]
 
     rows = [row._replace(name=f"{title} {row.name}") for row in read_tap(output)]
-    if not rows or not good and all(row.state != "failed" for row in rows):
-        detail = [test["result"]] + test.get("stderr", "").splitlines()
+    if not rows or status != 0 and all(row.state != "failed" for row in rows):
+        detail = [f"exit status {status}"] + errors.splitlines()
         rows.append(Result(f"{title} as a whole", "failed", detail))
     return rows
+
+
+def run_limited(command, environment, place, limit):
+    """(exit status, stdout, stderr); what is still alive after `limit` seconds is killed."""
+    try:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=place,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        return -1, "", str(error)
+    try:
+        output, errors = process.communicate(timeout=limit)
+        return process.returncode, output, errors
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, errors = process.communicate()
+        return -1, output, errors + f"\nkilled after {limit} s"
 
 
 def run_build(name, options, suites):
@@ -47,20 +70,24 @@ def run_build(name, options, suites):
     problem = prepare(name, options)
     if problem:
         results.append(Result("compilation", "failed", problem.splitlines()))
-        if not os.path.exists(os.path.join(folder(name), "build.ninja")):
-            return results
-    command = ["meson", "test", "-C", folder(name), "--no-rebuild"]
-    command += [f"--suite={suite}" for suite in suites]
-    log = os.path.join(folder(name), "meson-logs", "testlog.json")
-    if os.path.exists(log):
-        os.remove(log)
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    tests = read_log(name) if os.path.exists(log) else []
+    path = os.path.join(folder(name), "meson-info", "intro-tests.json")
+    tests = []
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            tests = json.load(file)
+
     for suite in suites:
-        if not any(suite in (s.split(":")[-1] for s in test["suite"]) for test in tests):
-            results.append(Result(f"suite {suite}", "failed", ["nothing ran"]))
-    for test in tests:
-        results += results_of(test)
+        chosen = [test for test in tests if f"weft:{suite}" in test["suite"]]
+        if not chosen:
+            results.append(Result(f"suite {suite}", "failed", ["nothing to run"]))
+        # Some measure time: those have the machine to themselves.
+        together = [test for test in chosen if test["is_parallel"]]
+        alone = [test for test in chosen if not test["is_parallel"]]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for rows in pool.map(lambda test: run_test(test, folder(name)), together):
+                results += rows
+        for test in alone:
+            results += run_test(test, folder(name))
     return results
 
 
