@@ -43,7 +43,7 @@ TAP_LINE = re.compile(r"^\s{0,4}(not ok|ok)\b\s*\d*\s*-?\s*(\S+)\s*(.*)$")
 def read_tap(text):
     """The results in TAP output, each with the lines that follow it; a short run is a failure."""
     results = []
-    planned = None
+    planned = 0
     for line in text.splitlines():
         match = TAP_LINE.match(line)
         plan = re.match(r"^1\.\.(\d+)", line)
@@ -53,9 +53,9 @@ def read_tap(text):
             state = "skipped" if skip else "passed" if word == "ok" else "failed"
             results.append(Result(name, state, [skip.group(1) if skip else rest]))
         elif plan:
-            planned = int(plan.group(1))
+            planned += int(plan.group(1))
         elif results and not line.startswith("#"):
             results[-1].detail.append(line)
-    if planned is not None and len(results) < planned:
+    if len(results) < planned:
         results.append(Result("plan", "failed", [f"{len(results)} of {planned} tests reported"]))
     return results
