@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The intrusive list: order, removal, and the assertions of debug builds. */
-#include <signal.h>
-
 #include <criterion/criterion.h>
+#include <signal.h>
 
 #include "base/assert.h"
 
