@@ -54,7 +54,7 @@ def read_tap(text):
             results.append(Result(name, state, [skip.group(1) if skip else rest]))
         elif plan:
             planned += int(plan.group(1))
-        elif results and not line.startswith("#"):
+        elif results and results[-1].state == "failed":
             results[-1].detail.append(line)
     if len(results) < planned:
         results.append(Result("plan", "failed", [f"{len(results)} of {planned} tests reported"]))
