@@ -32,7 +32,7 @@
 
     .text
 
-/* intptr_t weft__switch(void **ret_from [rdi], void *to [rsi], intptr_t value [rdx]) */
+/* int weft__switch(void **ret_from [rdi], void *to [rsi], intptr_t value [rdx]) */
     .globl  weft__switch
     .hidden weft__switch
     .type   weft__switch, @function
