@@ -40,7 +40,7 @@ packages_missing() {
         /*) [ -e "$thing" ] || echo "$package" ;;
         *) command -v "$thing" >/dev/null 2>&1 || echo "$package" ;;
         esac
-    done | sort -u | tr '\n' ' '
+    done | sort -u | tr '\n' ' ' | sed 's/ $//'
 }
 
 # Makes sure that the sets given are there, or explains what to type and exits.
@@ -68,7 +68,7 @@ packages_need() {
     [ -n "$reason" ] || packages_install "$@" || reason="could not be installed"
     [ -n "$reason" ] || return 0
 
-    printf 'weft: %s%s. Type:\n    %s\n' "$missing" "$reason" "sudo $install" >&2
+    printf 'weft: %s %s. Type:\n    %s\n' "$missing" "$reason" "sudo $install" >&2
     exit 1
 }
 
