@@ -48,6 +48,11 @@ static inline __attribute__((unused)) int do_nothing(void *arg)
     return 0;
 }
 
+/* Under the virtual clock time also passes by itself: durations in tests are seconds, and this
+ * much more is still exact. */
+#define CHECK_LASTED(elapsed_ns, duration_ns)                                                      \
+    CHECK_WITHIN(elapsed_ns, duration_ns, (duration_ns) + WEFT_SEC / 2)
+
 /* Sleeps until every task that is ready now has run: under the virtual clock time passes only
  * when nothing is ready. */
 static inline __attribute__((unused)) void let_others_run(void)
