@@ -14,7 +14,7 @@ from builds import ROOT, Result, backend_options, folder, prepare, preset, read_
 
 # Build folder, how it is configured, and the suites that run there.
 EVERYWHERE = ["conformance", "core", "plain", "examples"]
-ONCE = ["style", "headers", "compile_fail", "abi", "install", "docs"]
+ONCE = ["entry", "style", "headers", "compile_fail", "abi", "install", "docs"]
 PLAN = [
     ("epoll", backend_options("epoll"), ONCE + EVERYWHERE),
     ("fake", backend_options("fake"), ["conformance"]),
@@ -118,11 +118,11 @@ def main():
     for name, options, suites in PLAN:
         start = time.monotonic()
         results += show(name, run_build(name, options, suites), start)
+    scripts = sorted(glob.glob(os.path.join(ROOT, "tools", "full", "*.sh")))
     if "--full" in sys.argv[1:]:
-        for path in sorted(glob.glob(os.path.join(ROOT, "tools", "full", "*"))):
-            if os.access(path, os.X_OK) and os.path.isfile(path):
-                start = time.monotonic()
-                results += show(os.path.basename(path), run_script(path), start)
+        for path in scripts:
+            start = time.monotonic()
+            results += show(os.path.basename(path), run_script(path), start)
 
     failed = [row for row in results if row.state == "failed"]
     skipped = [row for row in results if row.state == "skipped"]
@@ -132,6 +132,9 @@ def main():
             print(f"  {row.name}")
     if skipped:
         print("SKIPPED: " + "; ".join(f"{row.name} ({row.detail[0].strip()})" for row in skipped))
+    if "--full" not in sys.argv[1:]:
+        names = ", ".join(os.path.basename(path).removesuffix(".sh") for path in scripts)
+        print(f"only with --full: {names}")
     passed = sum(row.state == "passed" for row in results)
     print(f"{passed} passed, {len(failed)} failed")
     return 1 if failed else 0
