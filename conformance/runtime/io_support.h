@@ -116,4 +116,81 @@ static inline void later_join(const struct later *later)
     CHECK_EQ(pthread_join(later->thread, NULL), 0);
 }
 
+/* One wait for a descriptor, by a task. */
+struct waiter {
+    int fd;
+    int events;
+    int result;
+    int wakes;
+};
+
+static inline int wait_once(void *arg)
+{
+    struct waiter *waiter = arg;
+    waiter->result = weft_wait_fd(waiter->fd, waiter->events);
+    waiter->wakes++;
+    return 0;
+}
+
+/* One read or one write, by a task. */
+struct transfer {
+    int fd;
+    size_t size;
+    ssize_t result;
+    char buffer[64];
+};
+
+static inline int read_once(void *arg)
+{
+    struct transfer *transfer = arg;
+    transfer->result = weft_read(transfer->fd, transfer->buffer, transfer->size);
+    return 0;
+}
+
+static inline int write_once(void *arg)
+{
+    struct transfer *transfer = arg;
+    transfer->result = weft_write(transfer->fd, transfer->buffer, transfer->size);
+    return 0;
+}
+
+/* What weft_wait_fd() gives within that time. */
+static inline int wait_for(int fd, int events, int64_t duration_ns)
+{
+    int result = 0;
+    weft_with_timeout(duration_ns)
+    {
+        result = weft_wait_fd(fd, events);
+    }
+    return result;
+}
+
+/* The worker sleeps for that long: few polls, next to no CPU time. */
+static inline void check_idle(int milliseconds)
+{
+    uint64_t polls = stats_now().polls;
+    int64_t cpu_ns = harness_thread_cpu_ns();
+    CHECK_EQ(weft_sleep(milliseconds * WEFT_MSEC), 0);
+    CHECK_WITHIN(harness_thread_cpu_ns() - cpu_ns, 0, milliseconds * WEFT_MSEC / 10);
+    CHECK_WITHIN(stats_now().polls - polls, 1, 6);
+}
+
+/* Fills a TCP connection until nothing moves any more, in the peer's buffers either. */
+static inline void fill_connection(int fd)
+{
+    for (int i = 0; i < 5; i++) {
+        harness_fill(fd);
+        harness_sleep_ms(2);
+    }
+    harness_fill(fd);
+}
+
+/* Closes so that the peer gets a reset. */
+static inline void close_with_reset(int fd)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+    CHECK_EQ(close(fd), 0);
+}
+
 #endif
