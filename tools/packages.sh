@@ -23,6 +23,7 @@ test  curl                                    curl
 test  git                                     git
 bench python3                                 python3
 full  valgrind                                valgrind
+full  /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux libclang-rt-14-dev
 full  strace                                  strace
 full  clang-tidy-14                           clang-tidy-14
 full  abidiff                                 abigail-tools

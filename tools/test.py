@@ -2,9 +2,11 @@
 """Builds and tests everything; the last line says `N passed, N failed`, counting every test."""
 
 import concurrent.futures
+import dataclasses
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,22 +14,65 @@ import time
 
 from builds import ROOT, Result, backend_options, folder, prepare, preset, read_tap
 
-# Build folder, how it is configured, and the suites that run there.
-EVERYWHERE = ["conformance", "core", "plain", "examples"]
+
+@dataclasses.dataclass
+class Build:
+    """A build folder, and which suites run there."""
+
+    name: str
+    options: list  # how Meson configures it
+    suites: list
+    wrapper: list = dataclasses.field(default_factory=list)  # an emulator or the like
+    patience: int = 1  # how many times slower than usual programs run there
+    needs: list = dataclasses.field(default_factory=list)  # commands without which it is skipped
+
+
 ONCE = ["entry", "style", "headers", "compile_fail", "abi", "install", "docs"]
-PLAN = [
-    ("epoll", backend_options("epoll"), ONCE + EVERYWHERE),
-    ("fake", backend_options("fake"), ["conformance"]),
-    ("asan", preset("asan"), EVERYWHERE + ["planted"]),
+EVERYWHERE = ["conformance", "core", "plain", "examples"]
+PLAIN = ["conformance", "plain"]  # what needs no Criterion
+MEMCHECK = "valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite"
+AARCH64 = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
+
+BUILDS = [
+    Build("epoll", backend_options("epoll"), ONCE + EVERYWHERE),
+    Build("fake", backend_options("fake"), ["conformance"]),
+    Build("asan", preset("asan"), EVERYWHERE + ["planted"], patience=3),
+]
+FULL_BUILDS = [
+    Build("fake-asan", preset("asan") + ["-Dweft_backend=fake"], ["conformance"], patience=3),
+    Build("clang", preset("asan", "clang"), EVERYWHERE, patience=3),
+    Build("ucontext", preset("debug") + ["-Dswitch=ucontext"], ["conformance", "plain"]),
+    Build("tsan", preset("tsan"), ["plain", "planted"], patience=20),
+    Build(
+        "valgrind",
+        preset("debug") + ["-Dtests=plain"],
+        PLAIN + ["planted"],
+        wrapper=MEMCHECK.split(),
+        patience=30,
+        needs=["valgrind"],
+    ),
+    Build(
+        "aarch64",
+        [f"--cross-file={ROOT}/tools/presets/aarch64.ini"],
+        PLAIN,
+        wrapper=AARCH64,
+        patience=20,
+        needs=["qemu-aarch64", "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++"],
+    ),
 ]
 
 
 def run_test(test, build):
-    """Runs what meson.build calls test(). Every Criterion row counts on its own, a crash as one."""
+    """Runs what meson.build calls test(). Every row in TAP counts on its own, a crash as one."""
     title = test["name"]
     environment = {**os.environ, "MALLOC_PERTURB_": "165", **test["env"]}
+    environment["WEFT_TEST_TIMEOUT_FACTOR"] = str(build.patience)
+    command = list(test["cmd"])
+    if command[0].startswith(folder(build.name)):  # a program of ours, not a script
+        command = build.wrapper + command
+    place = test["workdir"] or folder(build.name)
     status, output, errors = run_limited(
-        test["cmd"], environment, test["workdir"] or build, test["timeout"]
+        command, environment, place, test["timeout"] * build.patience
     )
     if test["protocol"] != "tap":
         state = {0: "passed", 77: "skipped"}.get(status, "failed")
@@ -65,18 +110,22 @@ def run_limited(command, environment, place, limit):
         return -1, output, errors + f"\nkilled after {limit} s"
 
 
-def run_build(name, options, suites):
+def run_build(build):
+    missing = [command for command in build.needs if not shutil.which(command)]
+    if missing:
+        return [Result("everything", "skipped", [f"no {', '.join(missing)} here"])]
+
     results = []
-    problem = prepare(name, options)
+    problem = prepare(build.name, build.options)
     if problem:
         results.append(Result("compilation", "failed", problem.splitlines()))
-    path = os.path.join(folder(name), "meson-info", "intro-tests.json")
+    path = os.path.join(folder(build.name), "meson-info", "intro-tests.json")
     tests = []
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
             tests = json.load(file)
 
-    for suite in suites:
+    for suite in build.suites:
         chosen = [test for test in tests if f"weft:{suite}" in test["suite"]]
         if not chosen:
             results.append(Result(f"suite {suite}", "failed", ["nothing to run"]))
@@ -84,10 +133,10 @@ def run_build(name, options, suites):
         together = [test for test in chosen if test["is_parallel"]]
         alone = [test for test in chosen if not test["is_parallel"]]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            for rows in pool.map(lambda test: run_test(test, folder(name)), together):
+            for rows in pool.map(lambda test: run_test(test, build), together):
                 results += rows
         for test in alone:
-            results += run_test(test, folder(name))
+            results += run_test(test, build)
     return results
 
 
@@ -114,12 +163,13 @@ def show(title, results, start):
 
 
 def main():
+    full = "--full" in sys.argv[1:]
     results = []
-    for name, options, suites in PLAN:
+    for build in BUILDS + (FULL_BUILDS if full else []):
         start = time.monotonic()
-        results += show(name, run_build(name, options, suites), start)
+        results += show(build.name, run_build(build), start)
     scripts = sorted(glob.glob(os.path.join(ROOT, "tools", "full", "*.sh")))
-    if "--full" in sys.argv[1:]:
+    if full:
         for path in scripts:
             start = time.monotonic()
             results += show(os.path.basename(path), run_script(path), start)
@@ -132,9 +182,10 @@ def main():
             print(f"  {row.name}")
     if skipped:
         print("SKIPPED: " + "; ".join(f"{row.name} ({row.detail[0].strip()})" for row in skipped))
-    if "--full" not in sys.argv[1:]:
-        names = ", ".join(os.path.basename(path).removesuffix(".sh") for path in scripts)
-        print(f"only with --full: {names}")
+    if not full:
+        names = [build.name for build in FULL_BUILDS]
+        names += [os.path.basename(path).removesuffix(".sh") for path in scripts]
+        print(f"only with --full: {', '.join(names)}")
     passed = sum(row.state == "passed" for row in results)
     print(f"{passed} passed, {len(failed)} failed")
     return 1 if failed else 0
