@@ -15,20 +15,15 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "core/guard.h"
 #include "core/sanitize.h"
-
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
-#endif
 
 #define STACK_SIZE_MIN  ((size_t)16 << 10)
 #define STACK_SIZE_MAX  ((size_t)1 << 40)  /* far below where the sums here could wrap */
@@ -37,7 +32,10 @@
 
 /* What a trim keeps: this many hot stacks whatever their age, and at most that many of any age. */
 #define KEEP_HOT_MIN 64
-#define KEEP_HOT_MAX 4096
+#define KEEP_HOT_MAX 1024
+/* Between the two those that were put in this epoch or the one before. */
+#define KEEP_EPOCHS 2
+#define EPOCH_MS    100
 /* Mapped slabs that hold no memory: they cost address space and page tables only. */
 #define KEEP_IDLE_SLABS 4
 
@@ -50,10 +48,10 @@
 #define CACHE_LINE 64
 
 struct stack_slab {
-    struct stack_slab *next; /* in cache->slabs, for good */
-    struct stack_slab *next_vacant;
-    struct list_node cold_link; /* in cache->cold while `cold` has a bit */
-    char *base;                 /* NULL: vacant */
+    struct stack_slab *next;       /* in cache->slabs, for good */
+    struct stack_slab *next_other; /* in cache->vacant, or a trim's own list */
+    struct list_node cold_link;    /* in cache->cold while `cold` has a bit */
+    char *base;                    /* NULL: vacant */
     size_t stack_size;
     unsigned stack_count;
     uint64_t cold;    /* free and without memory */
@@ -66,28 +64,22 @@ struct stack_slab {
 static_assert(sizeof(struct stack) == WEFT_STACK_BODY_SIZE + CACHE_LINE,
               "its own part is one line");
 
-/* How many more guards mprotect() may make in this process; LONG_MAX: not asked yet. */
-static atomic_long guard_budget = LONG_MAX;
-
 /* Slabs of closed caches that survivors still run on: kept reachable, never used again. */
 static struct stack_slab *_Atomic orphans;
 
 static size_t page_size(void);
 static struct stack *slab_stack(const struct stack_slab *slab, unsigned index);
 static struct stack *stack_carve(struct stack_cache *cache);
-static struct stack *stack_get_own(struct stack_cache *cache, size_t size);
-static void stack_close_own(struct stack_cache *cache, struct stack *stack);
+static struct stack *own_get(struct stack_cache *cache, size_t size);
+static void own_close(struct stack_cache *cache);
 static struct stack_slab *slab_open(struct stack_cache *cache, size_t size, unsigned count);
 static void slab_unmap(struct stack_cache *cache, struct stack_slab *slab);
 static bool slab_guard(struct stack_cache *cache, struct stack_slab *slab, unsigned index);
 static bool slab_is_idle(const struct stack_slab *slab);
 static void slab_mark_guards(struct stack_slab *slab);
-static bool guard_budget_take(void);
-static void guard_budget_return(long count);
-static long guard_limit(void);
+static bool epoch_advance(struct stack_cache *cache);
 static void slab_leave(struct stack_slab *slab, struct stack *stack);
 static void slab_settle(struct stack_cache *cache, struct stack_slab *slab);
-static enum stack_guards guards_probe(void);
 
 int weft__stacks_open(struct stack_cache *cache, size_t default_size, bool guards_required)
 {
@@ -111,6 +103,7 @@ int weft__stacks_open(struct stack_cache *cache, size_t default_size, bool guard
 
 void weft__stacks_close(struct stack_cache *cache)
 {
+    own_close(cache);
     if (cache->reserve) slab_leave(cache->reserve->slab, cache->reserve);
     cache->reserve = NULL;
     while (cache->free) {
@@ -141,10 +134,10 @@ struct stack *weft__stack_get_slow(struct stack_cache *cache, size_t size)
 {
     size_t page = page_size();
     if (size > STACK_SIZE_MAX) return NULL;
-    if (size < STACK_SIZE_MIN && size != 0) size = STACK_SIZE_MIN;
     size = (size + page - 1) / page * page;
 
-    if (size != 0 && size != cache->default_size) return stack_get_own(cache, size);
+    /* A smaller one would cost as much: only the pages that are used take memory. */
+    if (size > cache->default_size) return own_get(cache, size);
     if (cache->free) return weft__stack_get(cache, 0);
 
     struct stack *stack = stack_carve(cache);
@@ -166,7 +159,8 @@ void weft__stack_put_slow(struct stack_cache *cache, struct stack *stack)
 {
     if (stack->size != cache->default_size) {
         cache->live_count--;
-        stack_close_own(cache, stack);
+        own_close(cache);
+        cache->parting = stack;
         return;
     }
     if (!cache->reserve) {
@@ -178,17 +172,23 @@ void weft__stack_put_slow(struct stack_cache *cache, struct stack *stack)
 }
 
 /*
- * Keeps the stacks that were in use since the last trim, and a few more; the rest becomes cold. As
- * the list is last in first out, what lies below a stack has been idle for longer than it.
+ * What was put within the last epochs stays, up to a bound: a worker that sleeps a thousand times a
+ * second must not fault the same pages in each time. As the list is last in first out, what lies
+ * below a stack has been idle for longer than it.
  */
 void weft__stacks_trim(struct stack_cache *cache)
 {
+    own_close(cache);
     if (cache->free_count <= KEEP_HOT_MIN) return;
 
-    uint32_t now = cache->trim_count++;
+    bool is_new_epoch = epoch_advance(cache);
+    if (!is_new_epoch && cache->free_count <= KEEP_HOT_MAX) return;
+
     struct stack **end = &cache->free;
     size_t kept = 0;
-    while (*end && (kept < KEEP_HOT_MIN || ((*end)->idle_since == now && kept < KEEP_HOT_MAX))) {
+    while (*end && kept < KEEP_HOT_MAX) {
+        bool is_recent = cache->epoch - (*end)->idle_since < KEEP_EPOCHS;
+        if (kept >= KEEP_HOT_MIN && !is_recent) break;
         end = &(*end)->next;
         kept++;
     }
@@ -202,7 +202,7 @@ void weft__stacks_trim(struct stack_cache *cache)
         struct stack *next = stack->next;
         struct stack_slab *slab = stack->slab;
         if (!slab->leaving) {
-            slab->next_vacant = touched;
+            slab->next_other = touched;
             touched = slab;
         }
         slab_leave(slab, stack);
@@ -210,9 +210,22 @@ void weft__stacks_trim(struct stack_cache *cache)
     }
     while (touched) {
         struct stack_slab *slab = touched;
-        touched = slab->next_vacant;
+        touched = slab->next_other;
         slab_settle(cache, slab);
     }
+}
+
+/* The clock is the system's own: memory is given back also while the test clock stands still. */
+static bool epoch_advance(struct stack_cache *cache)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* cannot fail with this clock */
+    int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (now_ms - cache->epoch_start_ms < EPOCH_MS) return false;
+
+    cache->epoch_start_ms = now_ms;
+    cache->epoch++;
+    return true;
 }
 
 /*
@@ -326,7 +339,7 @@ static struct stack *stack_carve(struct stack_cache *cache)
 }
 
 /* A stack in a mapping of its own, for a size that is not the default. */
-static struct stack *stack_get_own(struct stack_cache *cache, size_t size)
+static struct stack *own_get(struct stack_cache *cache, size_t size)
 {
     struct stack_slab *slab = slab_open(cache, size, 1);
     if (!slab) return NULL;
@@ -340,8 +353,13 @@ static struct stack *stack_get_own(struct stack_cache *cache, size_t size)
     return stack;
 }
 
-static void stack_close_own(struct stack_cache *cache, struct stack *stack)
+/* Unmaps the stack that was put last, now that nobody runs on it any more. */
+static void own_close(struct stack_cache *cache)
 {
+    struct stack *stack = cache->parting;
+    if (!stack) return;
+
+    cache->parting = NULL;
     struct stack_slab *slab = stack->slab;
     slab_leave(slab, stack);
     slab_unmap(cache, slab);
@@ -352,7 +370,7 @@ static struct stack_slab *slab_open(struct stack_cache *cache, size_t size, unsi
 {
     struct stack_slab *slab = cache->vacant;
     if (slab) {
-        cache->vacant = slab->next_vacant;
+        cache->vacant = slab->next_other;
     } else {
         slab = calloc(1, sizeof *slab);
         if (!slab) return NULL;
@@ -364,7 +382,7 @@ static struct stack_slab *slab_open(struct stack_cache *cache, size_t size, unsi
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
     char *base = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (base == MAP_FAILED) {
-        slab->next_vacant = cache->vacant;
+        slab->next_other = cache->vacant;
         cache->vacant = slab;
         return NULL;
     }
@@ -391,12 +409,12 @@ static void slab_unmap(struct stack_cache *cache, struct stack_slab *slab)
 
     slab->base = NULL; /* before the address range can become somebody else's */
     cache->unguarded_count -= (size_t)__builtin_popcountll(slab->unguarded);
-    guard_budget_return(__builtin_popcountll(slab->protected));
+    weft__guard_budget_return(__builtin_popcountll(slab->protected));
     weft__san_unpoison(base, length);
     int failed = munmap(base, length);
     WEFT_ASSERT(!failed); /* the arguments are those of the mmap() */
 
-    slab->next_vacant = cache->vacant;
+    slab->next_other = cache->vacant;
     cache->vacant = slab;
 }
 
@@ -415,17 +433,14 @@ static void slab_mark_guards(struct stack_slab *slab)
     }
 }
 
-/*
- * Sees to the guard of one stack; false if it has none. A guard by mprotect() costs two mappings of
- * the process. Some are left for others: a process that used up all of them cannot even malloc().
- */
+/* Sees to the guard of one stack; false if it has none. */
 static bool slab_guard(struct stack_cache *cache, struct stack_slab *slab, unsigned index)
 {
     uint64_t bit = UINT64_C(1) << index;
     if (slab->guarded & bit) return true;
 
     char *guard = slab->base + (slab->stack_size + page_size()) * index;
-    bool wanted = cache->guards != STACK_GUARDS_NONE && guard_budget_take();
+    bool wanted = cache->guards != STACK_GUARDS_NONE && weft__guard_budget_take();
     if (wanted && mprotect(guard, page_size(), PROT_NONE) == 0) {
         slab->guarded |= bit;
         slab->protected |= bit;
@@ -433,51 +448,12 @@ static bool slab_guard(struct stack_cache *cache, struct stack_slab *slab, unsig
         slab->unguarded &= ~bit;
         return true;
     }
-    if (wanted) guard_budget_return(1);
+    if (wanted) weft__guard_budget_return(1);
     if (!(slab->unguarded & bit) && !cache->guards_required) {
         slab->unguarded |= bit;
         cache->unguarded_count++;
     }
     return false;
-}
-
-/* Claims one guard. Relaxed: a mere count. */
-static bool guard_budget_take(void)
-{
-    if (atomic_load_explicit(&guard_budget, memory_order_relaxed) == LONG_MAX) {
-        long unknown = LONG_MAX;
-        long limit = guard_limit();
-        (void)atomic_compare_exchange_strong_explicit(/* another thread may have been faster */
-                                                      &guard_budget,
-                                                      &unknown,
-                                                      limit,
-                                                      memory_order_relaxed,
-                                                      memory_order_relaxed);
-    }
-    if (atomic_fetch_sub_explicit(&guard_budget, 1, memory_order_relaxed) > 0) return true;
-
-    guard_budget_return(1);
-    return false;
-}
-
-static void guard_budget_return(long count)
-{
-    atomic_fetch_add_explicit(&guard_budget, count, memory_order_relaxed);
-}
-
-/* Fifteen sixteenths of the mappings that the system allows, at two for each guard. */
-static long guard_limit(void)
-{
-    long mappings = 65530; /* the kernel's default */
-    char text[32] = "";
-    int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        ssize_t length = read(fd, text, sizeof text - 1);
-        (void)close(fd); /* only read */
-        if (length > 0) mappings = strtol(text, NULL, 10);
-    }
-    if (mappings < 0 || mappings > INT_MAX) mappings = INT_MAX;
-    return (mappings - mappings / 16) / 2;
 }
 
 /* Ends a stack's existence; its memory is still there. */
@@ -515,42 +491,4 @@ static void slab_settle(struct stack_cache *cache, struct stack_slab *slab)
         (void)madvise(start, unit * count - page_size(), MADV_DONTNEED);
         leaving &= ~((UINT64_MAX >> (64 - count)) << first);
     }
-}
-
-enum stack_guards weft__stack_guards(void)
-{
-    static _Atomic int known; /* relaxed: threads that race here find the same answer */
-    int guards = atomic_load_explicit(&known, memory_order_relaxed);
-    if (guards == 0) {
-        guards = guards_probe();
-        atomic_store_explicit(&known, guards, memory_order_relaxed);
-    }
-    return (enum stack_guards)guards;
-}
-
-/*
- * Tries a marker and looks at its effect: the kernel must refuse to read the page. The result of
- * madvise() alone proves nothing, as emulators accept any advice.
- */
-static enum stack_guards guards_probe(void)
-{
-    enum stack_guards guards = STACK_GUARDS_MPROTECT;
-    size_t page = page_size();
-    char *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (probe == MAP_FAILED) return guards;
-
-    int pipe_fds[2];
-    if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0) goto unmap;
-
-    if (madvise(probe, page, MADV_GUARD_INSTALL) != 0) goto close_pipe;
-
-    ssize_t written = write(pipe_fds[1], probe, 1);
-    if (written < 0 && errno == EFAULT) guards = STACK_GUARDS_MARKER;
-
-close_pipe:
-    (void)close(pipe_fds[0]); /* nothing was written that a failing close could lose */
-    (void)close(pipe_fds[1]);
-unmap:
-    (void)munmap(probe, page); /* cannot fail with the arguments of the mmap() */
-    return guards;
 }

@@ -26,7 +26,7 @@ struct stack {
     struct stack_slab *slab;
     uint64_t task_id; /* who runs on it, for the overflow report; 0 if none */
     unsigned valgrind_id;
-    uint32_t idle_since; /* in a cache: its trim_count when this stack was put */
+    uint32_t idle_since; /* in a cache: its epoch when this stack was put */
     bool guarded;
 };
 
@@ -47,7 +47,9 @@ struct stack_cache {
     struct list cold;          /* slabs with stacks that are free and hold no memory */
     struct stack_slab *vacant; /* slabs without a mapping */
     size_t idle_slab_count;    /* mapped slabs of which every stack is cold */
-    uint32_t trim_count;
+    uint32_t epoch;            /* of the trims; advances at most ten times a second */
+    int64_t epoch_start_ms;
+    struct stack *parting;    /* of its own size: unmapped at the next put, trim or close */
     enum stack_guards guards; /* weft__stack_guards() at open */
 };
 
@@ -55,14 +57,14 @@ struct stack_cache {
 int weft__stacks_open(struct stack_cache *cache, size_t default_size, bool guards_required);
 void weft__stacks_close(struct stack_cache *cache); /* survivors' stacks stay mapped */
 
-/* A stack of at least `size` usable bytes (0: the default); NULL if none can be had. */
+/* A stack of at least `size` bytes (up to the default: the default); NULL if none can be had. */
 struct stack *weft__stack_get_slow(struct stack_cache *cache, size_t size);
 void weft__stack_put_slow(struct stack_cache *cache, struct stack *stack);
 
 /* As get, from the reserve, which is filled again by the next put. */
 struct stack *weft__stack_get_reserved(struct stack_cache *cache);
 
-/* Gives idle memory back to the system: called by the worker before it sleeps for long. */
+/* Gives idle memory back to the system. For the worker, on its own stack, before it sleeps. */
 void weft__stacks_trim(struct stack_cache *cache);
 
 /* Most bytes that were ever used of this stack since it was mapped or trimmed, page granularity. */
@@ -83,7 +85,7 @@ static inline struct stack *weft__stack_get(struct stack_cache *cache, size_t si
     return stack;
 }
 
-/* Takes back a stack that came from this cache. */
+/* Takes back a stack that came from this cache. The caller may run on it until its next switch. */
 static inline void weft__stack_put(struct stack_cache *cache, struct stack *stack)
 {
     if (stack->size != cache->default_size || !cache->reserve) {
@@ -91,7 +93,7 @@ static inline void weft__stack_put(struct stack_cache *cache, struct stack *stac
         return;
     }
     stack->next = cache->free;
-    stack->idle_since = cache->trim_count;
+    stack->idle_since = cache->epoch;
     cache->free = stack;
     cache->free_count++;
     cache->live_count--;
