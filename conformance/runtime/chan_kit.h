@@ -26,6 +26,13 @@ static inline int run_virtual(weft_fn root, void *arg)
     return weft_run(&config, root, arg);
 }
 
+/* On the real clock, whatever the environment says. */
+static inline int run_real(weft_fn root, void *arg)
+{
+    CHECK_EQ(unsetenv("WEFT_CLOCK"), 0);
+    return weft_run(NULL, root, arg);
+}
+
 static inline void settle(void)
 {
     CHECK_EQ(weft_sleep(WEFT_MINUTE), 0);
@@ -35,7 +42,7 @@ static inline void settle(void)
 #define VIRTUAL_TEST(suite_, name_, ...)                                                           \
     TASK_TEST_(suite_, name_, run_virtual(suite_##_##name_##_root, NULL), ##__VA_ARGS__)
 #define REAL_TEST(suite_, name_, ...)                                                              \
-    TASK_TEST_(suite_, name_, weft_run(NULL, suite_##_##name_##_root, NULL), ##__VA_ARGS__)
+    TASK_TEST_(suite_, name_, run_real(suite_##_##name_##_root, NULL), ##__VA_ARGS__)
 #define TASK_TEST_(suite_, name_, run_, ...)                                                       \
     static void suite_##_##name_##_task(void);                                                     \
     static int suite_##_##name_##_root(void *arg)                                                  \
