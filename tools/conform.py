@@ -96,9 +96,11 @@ def main():
         if not why:
             complaints.append(f"not_yet.txt: {name} does not say what it waits for")
     table = {}
+    who = collections.OrderedDict()  # complaint: the backends that have it
     for backend in BACKENDS:
         groups, found = judge(rows, not_yet, run_backend(backend))
-        complaints += [f"{backend}: {complaint}" for complaint in found]
+        for complaint in found:
+            who.setdefault(complaint, []).append(backend)
         for group, count in groups.items():
             table.setdefault(group, {})[backend] = count
 
@@ -111,6 +113,7 @@ def main():
             total[backend] = [a + b for a, b in zip(total[backend], counts[backend])]
         print_row(group, counts)
     print_row("all", total)
+    complaints += [f"{', '.join(backends)}: {complaint}" for complaint, backends in who.items()]
     for complaint in complaints:
         print(complaint)
     return 1 if complaints else 0
