@@ -335,10 +335,9 @@ static int register_all(struct loop *self, int epoll_fd)
         if (!slot || !slot->interest) continue;
 
         result = slot_register(epoll_fd, (int)i, slot, EPOLL_CTL_ADD);
-        if (result == -EBADF || result == -EPERM) {
-            slot->interest = 0; /* closed behind our back */
-            result = 0;
-        }
+        if (result == -ENOMEM || result == -ENOSPC) break;
+        if (result < 0) slot->interest = 0; /* closed; the number may be the new instance's own */
+        result = 0;
     }
     return result;
 }

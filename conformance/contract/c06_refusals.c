@@ -36,7 +36,11 @@ WEFT_TEST(c06, numbers_that_are_not_open_are_refused)
     CHECK_EQ(weft__backend.arm(fixture.state, -1, READ, 1), -EBADF);
     CHECK_EQ(weft__backend.arm(fixture.state, INT_MIN, READ, 1), -EBADF);
     CHECK_EQ(weft__backend.arm(fixture.state, 999, READ, 1), -EBADF);
+    size_t resident = harness_resident_size();
     CHECK_EQ(weft__backend.arm(fixture.state, INT_MAX, WRITE, 1), -EBADF);
+    if (HARNESS_SIZES_ARE_EXACT) {
+        CHECK_WITHIN(harness_resident_size(), 0, resident + (8 << 20)); /* no table up to there */
+    }
     CHECK_QUIET(&fixture);
     fixture_close(&fixture);
 }

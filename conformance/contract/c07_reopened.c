@@ -118,6 +118,84 @@ WEFT_TEST(c07, ghost_does_not_disturb_others_that_are_armed)
     fixture_close(&fixture);
 }
 
+/* A ghost that can be heard: its number is closed, and what it stood for is ready. */
+static void make_ghost(struct fixture *fixture)
+{
+    int fds[2];
+    harness_pipe(fds);
+    CHECK(dup(fds[0]) >= 0);
+    fixture_arm(fixture, fds[0], READ, OLD);
+    close(fds[0]);
+    fixture_disarm(fixture, fds[0]);
+    fixture_put(fds[1], 1);
+}
+
+WEFT_TEST(c07, ghost_costs_no_wake_and_no_descriptor)
+{
+    struct fixture fixture;
+    int fds[2];
+    harness_pipe(fds);
+    if (!fixture_open(&fixture)) return;
+    fixture_arm(&fixture, fds[0], READ, NEW);
+    for (int i = 0; i < 3; i++) {
+        make_ghost(&fixture);
+        int fd_count = harness_fd_count();
+
+        CHECK_QUIET(&fixture);
+
+        CHECK_EQ(harness_fd_count(), fd_count);
+        weft__backend.wake(fixture.state);
+        CHECK_EQ(fixture_poll(&fixture, 2 * NS_PER_SEC), 0);
+        int64_t start = harness_now_ns();
+        weft__backend.wake(fixture.state);
+        CHECK_EQ(fixture_poll(&fixture, 2 * NS_PER_SEC), 0);
+        CHECK_WITHIN(harness_now_ns() - start, 0, harness_slack_ns());
+    }
+    fixture_put(fds[1], 1);
+    CHECK_EQ(fixture_wait(&fixture, NEW), READ);
+    fixture_close(&fixture);
+}
+
+WEFT_TEST(c07, ghost_beside_numbers_that_were_refused_or_closed)
+{
+    struct fixture fixture;
+    int refused[2], closed[2], fds[2];
+    harness_pipe(refused);
+    harness_pipe(closed);
+    harness_pipe(fds);
+    if (!fixture_open(&fixture)) return;
+    fixture_arm(&fixture, closed[0], READ, 3);
+    fixture_arm(&fixture, fds[0], READ, NEW);
+    int spare = dup(refused[0]);
+    close(refused[0]);
+    CHECK(weft__backend.arm(fixture.state, refused[0], READ, 4) < 0);
+    CHECK_EQ(dup2(spare, refused[0]), refused[0]);
+    fixture_put(refused[1], 1); /* open and ready, but nothing is armed for it */
+    make_ghost(&fixture);
+    close(closed[0]); /* stays armed, and must not stop the loop from laying the ghost */
+
+    check_new_owner(&fixture, fds[1]);
+    CHECK_EQ(fixture_poll(&fixture, NS_PER_SEC), 1);
+    CHECK_EQ(fixture_found(&fixture, NEW), READ);
+    fixture_close(&fixture);
+}
+
+WEFT_TEST(c07, reopened_number_under_the_same_token)
+{
+    struct fixture fixture;
+    int fds[2];
+    harness_pipe(fds);
+    if (!fixture_open(&fixture)) return;
+    fixture_arm(&fixture, fds[0], READ, NEW);
+    CHECK_EQ(fixture_poll(&fixture, 0), 0);
+
+    int writer = replace_by_idle_pipe(fds[0]);
+    fixture_arm(&fixture, fds[0], READ, NEW);
+
+    check_new_owner(&fixture, writer);
+    fixture_close(&fixture);
+}
+
 WEFT_TEST(c07, number_that_comes_back_to_the_same_file)
 {
     struct fixture fixture;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* [C-10] poll() sleeps until something happened: never shorter than asked, never longer than due. */
+/* [C-10] poll() sleeps until something happened: not shorter than asked, not longer than due. */
 #include <errno.h>
 #include <pthread.h>
 #include <sys/syscall.h>

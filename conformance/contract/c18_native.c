@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* [C-18] What native() and native_fd() give to a host that waits by itself. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "conformance/contract/fixture.h"
 
-WEFT_TEST(c18, native_stays_the_same)
+WEFT_TEST(c18, both_stay_the_same_and_end_with_the_loop)
 {
     struct fixture fixture;
+    int fd_count = harness_fd_count();
     if (!fixture_open(&fixture)) return;
 
     void *native = weft__backend.native(fixture.state);
+    int native_fd = weft__backend.native_fd(fixture.state);
     CHECK_EQ(fixture_poll(&fixture, 0), 0);
     CHECK_PTR(weft__backend.native(fixture.state), native);
+    CHECK_EQ(weft__backend.native_fd(fixture.state), native_fd);
+    if (native_fd >= 0) CHECK_EQ(fcntl(native_fd, F_GETFD), FD_CLOEXEC);
     fixture_close(&fixture);
+    CHECK_EQ(harness_fd_count(), fd_count);
 }
 
 /* 1 if the descriptor polls readable within 60 ms. */
