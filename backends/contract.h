@@ -62,7 +62,8 @@ struct weft_backend {
      * [C-4] Takes effect at the next poll() without any further call. [C-5]
      * -EPERM: the kernel cannot wait for this kind of file (it is always ready). -EBADF: not open.
      * -ENOMEM, -ENOSPC: no room. On error nothing is armed for `fd`. [C-6]
-     * A number that was closed and opened again behind the backend's back is armed as new. [C-7]
+     * A number that was closed and opened again behind the backend's back is armed as new, also
+     * under the same token, and hears nothing of what the number stood for before. [C-7]
      */
     int (*arm)(void *state, int fd, unsigned interest, uint64_t token);
 
@@ -76,8 +77,10 @@ struct weft_backend {
     /*
      * Sleeps until an armed descriptor is ready, wake() was called, or `timeout_ns` passed
      * (rounded up, never down); 0 only looks; WEFT_POLL_FOREVER has no limit. Writes at most
-     * `capacity` events, each token once, and returns how many. [C-10] What did not fit is reported
-     * by later polls, and none is starved. [C-11] A signal is not an error: it returns 0. [C-12]
+     * `capacity` (1 or more) events, each token once, and returns how many; a wake is no event.
+     * [C-10] What did not fit is reported by later polls, and none is starved. [C-11]
+     * A signal is not an error: it returns 0. Any poll may return 0 early once in a while, but
+     * never again and again without sleeping. [C-12]
      */
     int (*poll)(void *state, int64_t timeout_ns, struct weft_event *events, int capacity);
 
