@@ -78,7 +78,22 @@ WEFT_API int weft_scope_spawn_at(
     struct weft_scope *scope, weft_task *ret, weft_fn fn, void *arg, const char *site);
 #define weft_scope_spawn(scope, ret, fn, arg) weft_scope_spawn_at(scope, ret, fn, arg, WEFT_SITE)
 
-/** As weft_scope_spawn_at(), with spawn options (borrowed for the call). Context: task. */
+/**
+ * As weft_scope_spawn(), with spawn options.
+ *
+ * @param options  borrowed for the call; options->name must outlive the task
+ *
+ * @return as weft_scope_spawn(); -EINVAL also for an option that does not exist
+ *
+ * Context: task. Sleeps: no. Cancellation point: no.
+ */
+WEFT_API int weft_scope_spawn_with(struct weft_scope *scope,
+                                   weft_task *ret,
+                                   const struct weft_spawn_options *options,
+                                   weft_fn fn,
+                                   void *arg);
+
+/** As weft_scope_spawn_with(), with the creation site. Context: task. */
 WEFT_API int weft_scope_spawn_with_at(struct weft_scope *scope,
                                       weft_task *ret,
                                       const struct weft_spawn_options *options,
@@ -163,6 +178,9 @@ WEFT_API int weft_scope_set_deadline(struct weft_scope *scope, int64_t deadline_
  *
  * Context: task. Sleeps: no. Cancellation point: no.
  */
+WEFT_API int weft_scope_open_shield(struct weft_scope *scope);
+
+/** As weft_scope_open_shield(), with the creation site. Context: task. */
 WEFT_API int weft_scope_open_shield_at(struct weft_scope *scope, const char *site);
 #define weft_scope_open_shield(scope) weft_scope_open_shield_at(scope, WEFT_SITE)
 

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared channels: the same calls for plain threads and for tasks of any runtime.
+ *
+ * One process-wide lock guards all shared channels, the waiters in them, and the `remote` word of
+ * tasks that sleep in them. Under it a partner completes a waiter: a thread by its condition
+ * variable, a task by its worker's inbox. From that moment on the task's fate is fixed: whoever
+ * else wants to wake it (deadline, cancel, another case) asks under the lock, and is refused.
+ */
+#include "core/chan_shared.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "core/chan.h"
+#include "core/park.h"
+#include "core/runtime.h"
+#include "core/select.h"
+
+static pthread_mutex_t shared_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+/* A plain thread in the queue of a channel; waiter.task is NULL. */
+struct thread_wait {
+    struct waiter waiter;
+    pthread_cond_t done;
+    void *value;
+    int status;
+    bool is_done;
+};
+
+static void complete(struct waiter *waiter, int status);
+static int thread_wait(struct list *queue, void *value);
+static int task_wait(struct worker *worker,
+                     const struct wait_kind *kind,
+                     struct weft_chan *chan,
+                     void *value);
+static bool shared_abandon(struct task *task);
+
+static const struct wait_kind send_wait = {.name = "chan send", .abandon = shared_abandon};
+static const struct wait_kind recv_wait = {.name = "chan recv", .abandon = shared_abandon};
+
+void weft__shared_lock(void)
+{
+    (void)pthread_mutex_lock(&shared_lock);
+}
+
+void weft__shared_unlock(void)
+{
+    (void)pthread_mutex_unlock(&shared_lock);
+}
+
+/* ---- with the lock held ---- */
+
+static struct waiter *pop(struct list *queue)
+{
+    struct list_node *link = list_pop_front(queue);
+    return link ? waiter_of_link(link) : NULL;
+}
+
+static void *value_of(struct waiter *waiter)
+{
+    if (!waiter->task) return container_of(waiter, struct thread_wait, waiter)->value;
+    return waiter_value(waiter);
+}
+
+int weft__shared_send_now(struct weft_chan *chan, const void *value)
+{
+    if (chan->closed) return -EPIPE;
+    struct waiter *receiver = pop(&chan->receivers);
+    if (receiver) {
+        void *target = value_of(receiver);
+        if (target) chan_copy(target, value, chan->value_size);
+        complete(receiver, 0);
+        return 0;
+    }
+    if (chan->count == chan->capacity) return -EAGAIN;
+    chan_copy(chan_slot(chan, chan->count), value, chan->value_size);
+    chan->count++;
+    return 0;
+}
+
+int weft__shared_recv_now(struct weft_chan *chan, void *ret_value)
+{
+    struct waiter *sender = NULL;
+    if (chan->count > 0) {
+        if (ret_value) chan_copy(ret_value, chan_slot(chan, 0), chan->value_size);
+        if (++chan->first == chan->capacity) chan->first = 0;
+        chan->count--;
+        sender = pop(&chan->senders);
+        if (!sender) return 0;
+        chan_copy(chan_slot(chan, chan->count), value_of(sender), chan->value_size);
+        chan->count++;
+        complete(sender, 0);
+        return 0;
+    }
+    sender = pop(&chan->senders);
+    if (sender) {
+        if (ret_value) chan_copy(ret_value, value_of(sender), chan->value_size);
+        complete(sender, 0);
+        return 0;
+    }
+    if (!chan->closed) return -EAGAIN;
+    if (ret_value) memset(ret_value, 0, chan->value_size);
+    return -EPIPE;
+}
+
+/* The waiter, off its queue, has its value or its error: wakes whoever it is. */
+static void complete(struct waiter *waiter, int status)
+{
+    struct task *task = waiter->task;
+    if (!task) {
+        struct thread_wait *wait = container_of(waiter, struct thread_wait, waiter);
+        wait->status = status;
+        wait->is_done = true;
+        (void)pthread_cond_signal(&wait->done);
+        return;
+    }
+    task->wake_result = status;
+    if (waiter != &task->wait.waiter) {
+        struct weft_case *winner = case_of_waiter(waiter);
+        weft__select_withdraw_shared(task, winner);
+        if (winner->status) *winner->status = status;
+        task->wake_result = (int)(winner - (struct weft_case *)task->wait.object);
+    }
+    task->remote = REMOTE_WAKE;
+    weft__inbox_push_task(task);
+}
+
+void weft__shared_arrived(struct task *task)
+{
+    if (task->wait.kind == &weft__select_shared_wait) weft__select_withdraw(task, NULL);
+    task->remote = REMOTE_NONE;
+    atomic_fetch_sub_explicit(&task->worker->runtime->shared_parked, 1, memory_order_relaxed);
+    weft__wake(task, task->wake_result);
+}
+
+/* ---- waiting ---- */
+
+static bool shared_abandon(struct task *task)
+{
+    weft__shared_lock();
+    bool is_mine = task->remote != REMOTE_WAKE;
+    if (is_mine) {
+        list_remove(&task->wait.waiter.link);
+        atomic_fetch_sub_explicit(&task->worker->runtime->shared_parked, 1, memory_order_relaxed);
+    }
+    weft__shared_unlock();
+    return is_mine;
+}
+
+/* Blocks the thread until a partner completes it; the lock is held before and after. */
+static int thread_wait(struct list *queue, void *value)
+{
+    struct thread_wait wait = {.done = PTHREAD_COND_INITIALIZER, .value = value};
+    list_push_back(queue, &wait.waiter.link);
+    while (!wait.is_done)
+        (void)pthread_cond_wait(&wait.done, &shared_lock);
+    (void)pthread_cond_destroy(&wait.done);
+    return wait.status;
+}
+
+/* Parks the task; the lock is held before, and not afterwards. */
+static int task_wait(struct worker *worker,
+                     const struct wait_kind *kind,
+                     struct weft_chan *chan,
+                     void *value)
+{
+    struct task *self = worker->current;
+    weft__wait_for(self, kind, chan, value);
+    list_push_back(kind == &send_wait ? &chan->senders : &chan->receivers, &self->wait.waiter.link);
+    atomic_fetch_add_explicit(&worker->runtime->shared_parked, 1, memory_order_relaxed);
+    weft__shared_unlock(); /* a wake-up from now on waits in the inbox until we sleep */
+    return weft__park(worker, self);
+}
+
+int weft__shared_send(struct weft_chan *chan, const void *value)
+{
+    struct worker *worker = weft__worker();
+    if (worker && !worker->current) return weft__not_in_task(); /* a posted function */
+    int result = worker ? weft__enter(worker, worker->current) : 0;
+    if (result < 0) return result;
+
+    weft__shared_lock();
+    result = weft__shared_send_now(chan, value);
+    if (result == -EAGAIN && !worker) {
+        result = thread_wait(&chan->senders, (void *)(uintptr_t)value);
+    } else if (result == -EAGAIN && worker->current->no_sleep) {
+        result = worker->current->no_sleep;
+    } else if (result == -EAGAIN) {
+        return task_wait(worker, &send_wait, chan, (void *)(uintptr_t)value);
+    }
+    weft__shared_unlock();
+    return result;
+}
+
+int weft__shared_recv(struct weft_chan *chan, void *ret_value)
+{
+    struct worker *worker = weft__worker();
+    if (worker && !worker->current) return weft__not_in_task();
+    int result = worker ? weft__enter(worker, worker->current) : 0;
+    if (result < 0) return result;
+
+    weft__shared_lock();
+    result = weft__shared_recv_now(chan, ret_value);
+    if (result == -EAGAIN && !worker) {
+        result = thread_wait(&chan->receivers, ret_value);
+    } else if (result == -EAGAIN && worker->current->no_sleep) {
+        result = worker->current->no_sleep;
+    } else if (result == -EAGAIN) {
+        return task_wait(worker, &recv_wait, chan, ret_value);
+    }
+    weft__shared_unlock();
+    return result;
+}
+
+/* ---- calls that never wait ---- */
+
+int weft__shared_try_send(struct weft_chan *chan, const void *value)
+{
+    weft__shared_lock();
+    int result = weft__shared_send_now(chan, value);
+    weft__shared_unlock();
+    return result;
+}
+
+int weft__shared_try_recv(struct weft_chan *chan, void *ret_value)
+{
+    weft__shared_lock();
+    int result = weft__shared_recv_now(chan, ret_value);
+    weft__shared_unlock();
+    return result;
+}
+
+int weft__shared_close(struct weft_chan *chan)
+{
+    weft__shared_lock();
+    int result = chan->closed ? -EPIPE : 0;
+    chan->closed = true;
+    struct waiter *waiter = NULL;
+    while ((waiter = pop(&chan->receivers)) != NULL) {
+        void *target = value_of(waiter);
+        if (target) memset(target, 0, chan->value_size);
+        complete(waiter, -EPIPE);
+    }
+    while ((waiter = pop(&chan->senders)) != NULL)
+        complete(waiter, -EPIPE);
+    weft__shared_unlock();
+    return result;
+}
+
+size_t weft__shared_len(const struct weft_chan *chan)
+{
+    weft__shared_lock();
+    size_t count = chan->count;
+    weft__shared_unlock();
+    return count;
+}

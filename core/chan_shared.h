@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared channels: for plain threads and the tasks of any runtime, under one process-wide lock.
+ *
+ * Lock order: weft__shared_lock is innermost but for a worker's inbox, which takes none.
+ */
+#ifndef WEFT_CORE_CHAN_SHARED_H
+#define WEFT_CORE_CHAN_SHARED_H
+
+#include <weft/chan.h>
+
+struct task;
+
+/* Recursive: a select over local and shared channels may complete others while it holds it. */
+void weft__shared_lock(void);
+void weft__shared_unlock(void);
+
+/* With the lock held: 0, -EPIPE or -EAGAIN. */
+int weft__shared_send_now(struct weft_chan *chan, const void *value);
+int weft__shared_recv_now(struct weft_chan *chan, void *ret_value);
+
+/* On the task's worker: another thread has completed its operation. */
+void weft__shared_arrived(struct task *task);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a worker does when no task is ready: for how long to sleep, or that nothing can ever wake it.
+ */
+#ifndef WEFT_CORE_IDLE_H
+#define WEFT_CORE_IDLE_H
+
+#include <stdint.h>
+
+#include "backends/contract.h"
+
+struct worker;
+
+#define WEFT__IDLE_STUCK INT64_MIN
+
+/* How long poll() may sleep now that nobody is ready; WEFT__IDLE_STUCK: no task, timer, descriptor
+ * or thread can make one ready. With a virtual clock this is where time jumps. */
+int64_t weft__idle_timeout(struct worker *worker);
+
+/* Reports the deadlock and cancels everything; if that was done already, gives the rest up. */
+void weft__idle_stuck(struct worker *worker);
+
+/* The only caller of the backend's poll(): tells other threads that the worker is asleep. */
+int weft__idle_poll(struct worker *worker,
+                    int64_t timeout_ns,
+                    struct weft_event *events,
+                    int capacity);
+
+#endif

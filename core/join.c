@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What others do with a task through its handle: join, detach, cancel.
+ */
+#include <errno.h>
+
+#include "core/park.h"
+#include "core/runtime.h"
+#include "core/task.h"
+
+static bool join_abandon(struct task *task)
+{
+    list_remove(&task->wait.waiter.link);
+    return true;
+}
+
+static const struct wait_kind join_wait = {.name = "join", .abandon = join_abandon};
+
+int weft__join_take(struct task *target, int *ret_result)
+{
+    if (target->state != TASK_ENDED) return -EAGAIN;
+    if (ret_result) *ret_result = target->result;
+    weft__task_release(target);
+    return 0;
+}
+
+int weft_join(weft_task handle, int *ret_result)
+{
+    struct worker *worker = weft__worker();
+    if (unlikely(!worker || !worker->current)) return weft__not_in_task();
+    struct task *self = worker->current;
+    int refused = weft__enter(worker, self);
+    if (unlikely(refused)) return refused;
+
+    struct task *target = task_of_handle(handle);
+    if (unlikely(!target)) return -ESRCH;
+    if (unlikely(target == self)) return -EDEADLK;
+    if (unlikely(target->worker->runtime != worker->runtime)) return -EPERM;
+    if (target->state == TASK_ENDED) return weft__join_take(target, ret_result);
+    if (unlikely(self->no_sleep)) return self->no_sleep;
+
+    weft__wait_for(self, &join_wait, target, ret_result);
+    list_push_back(&target->joiners, &self->wait.waiter.link);
+    return weft__park(worker, self);
+}
+
+int weft_detach(weft_task handle)
+{
+    struct worker *worker = weft__worker();
+    if (!worker) return weft__not_in_task();
+    struct task *target = task_of_handle(handle);
+    if (!target) return -ESRCH;
+    if (target->worker->runtime != worker->runtime) return -EPERM;
+
+    if (target->state == TASK_ENDED) {
+        weft__task_release(target);
+        return 0;
+    }
+    if (!(target->flags & TASK_DETACHED) && target->home != &worker->runtime->root_scope) {
+        target->home->joinable--;
+    }
+    target->flags |= TASK_DETACHED;
+    return 0;
+}
+
+int weft_cancel(weft_task handle)
+{
+    struct worker *worker = weft__worker();
+    struct task *target = task_of_handle(handle);
+    if (!target) return -ESRCH;
+    if (unlikely(!worker || target->worker->runtime != worker->runtime)) {
+        return weft__cancel_from_elsewhere(handle);
+    }
+    weft__task_cancel(target);
+    return 0;
+}

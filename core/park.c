@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The only place where a task goes to sleep or is woken, and where stacks are exchanged.
+ *
+ * A sleeping task's stack ends in weft__switch(), called by tail call: what the waker stored in
+ * wake_result becomes the result of the public call, and no code of ours runs in between. So all
+ * that has to be done on arrival (errno, C++ exception state) is done by who switches to it.
+ */
+#include "core/park.h"
+
+#include "core/arch/switch.h"
+
+enum { REFUSALS_NAMED = 1000 };
+
+static struct task *next_task(struct worker *worker);
+static struct task *next_task_slow(struct worker *worker);
+static bool prepare_start(struct worker *worker, struct task *task);
+static int switch_from(struct worker *worker, struct task *self);
+static int switch_slow(struct worker *worker, struct task *self, struct task *next);
+
+int weft__park(struct worker *worker, struct task *self)
+{
+    self->state = TASK_PARKED;
+    self->since_turn = worker->turn;
+    return switch_from(worker, self);
+}
+
+int weft__yield_to_all(struct worker *worker, struct task *self)
+{
+    self->state = TASK_READY;
+    self->wake_result = 0;
+    ready_push_woken(&worker->ready, self);
+    return switch_from(worker, self);
+}
+
+int weft__enter_slow(struct worker *worker, struct task *self)
+{
+    (void)weft__yield_to_all(worker, self);
+    weft__worker()->budget--;
+    return self->interrupt ? weft__enter_refused(self) : 0;
+}
+
+int weft__enter_refused(struct task *self)
+{
+    if (++self->ignored >= REFUSALS_NAMED) {
+        self->ignored = REFUSALS_NAMED;
+        self->flags |= TASK_NAMED_BUSY;
+    }
+    return self->interrupt;
+}
+
+/* ---- what a thread of execution leaves behind, and finds again ---- */
+
+static inline void save_context(struct worker *worker, struct task *task)
+{
+    task->saved_errno = *worker->errno_location;
+    if (likely(!worker->cxa)) return;
+    task->cxa_caught = worker->cxa->caught;
+    task->cxa_uncaught = worker->cxa->uncaught;
+}
+
+static inline void load_context(struct worker *worker, struct task *task)
+{
+    task->state = TASK_RUNNING;
+    worker->current = task;
+    worker->budget = READY_BUDGET;
+    *worker->errno_location = task->saved_errno;
+    if (likely(!worker->cxa)) return;
+    worker->cxa->caught = task->cxa_caught;
+    worker->cxa->uncaught = task->cxa_uncaught;
+}
+
+#if WEFT__SANITIZED
+
+/* The dead task's fibre can only be closed from another stack. */
+static void bury(struct worker *worker)
+{
+    if (!worker->has_dead_fiber) return;
+    worker->has_dead_fiber = false;
+    weft__san_close(&worker->dead_fiber);
+}
+
+WEFT__NO_SANITIZE static int exchange(void **ret_from,
+                                      void *to,
+                                      intptr_t value,
+                                      struct sanitizer_fiber *from_fiber,
+                                      struct sanitizer_fiber *to_fiber)
+{
+    weft__san_before_switch(from_fiber, to_fiber, false);
+    int result = weft__switch(ret_from, to, value);
+    weft__san_after_switch(from_fiber);
+    bury(weft__worker());
+    return result;
+}
+
+#define FIBER(task) (&task_body(task)->fiber)
+
+#else
+
+static inline int exchange(void **ret_from,
+                           void *to,
+                           intptr_t value,
+                           struct sanitizer_fiber *from_fiber,
+                           struct sanitizer_fiber *to_fiber)
+{
+    (void)from_fiber;
+    (void)to_fiber;
+    return weft__switch(ret_from, to, value);
+}
+
+#define FIBER(task) NULL
+
+#endif
+
+/* From a task that is queued or parked to whoever is next. Tail-called. */
+static inline int switch_from(struct worker *worker, struct task *self)
+{
+    struct task *next = next_task(worker);
+    if (unlikely(!next || next == self || next->state == TASK_UNSTARTED)) {
+        return switch_slow(worker, self, next);
+    }
+    save_context(worker, self);
+    load_context(worker, next);
+    return exchange(&self->sp, next->sp, next->wake_result, FIBER(self), FIBER(next));
+}
+
+/* Nobody is next (to the worker's own stack), the task itself is, or one that needs a stack. */
+static int switch_slow(struct worker *worker, struct task *self, struct task *next)
+{
+    while (next && next->state == TASK_UNSTARTED && !prepare_start(worker, next)) {
+        next = next_task(worker);
+    }
+    if (next == self) {
+        self->state = TASK_RUNNING;
+        worker->budget = READY_BUDGET;
+        return self->wake_result;
+    }
+
+    save_context(worker, self);
+    if (!next) {
+        worker->current = NULL;
+        return exchange(&self->sp, worker->sp, 0, FIBER(self), &worker->fiber);
+    }
+    bool starts = next->state == TASK_UNSTARTED;
+    load_context(worker, next);
+    intptr_t value = starts ? (intptr_t)next : next->wake_result;
+    return exchange(&self->sp, next->sp, value, FIBER(self), FIBER(next));
+}
+
+/* Gives an unstarted task its stack and first frame; without a stack it is put aside (until a task
+ * ends) and the result is false. */
+static bool prepare_start(struct worker *worker, struct task *task)
+{
+    struct stack *stack = NULL;
+    if (unlikely(task->flags & TASK_ROOT)) {
+        stack = weft__stack_get_reserved(&worker->stacks);
+    } else {
+        stack = weft__stack_get(&worker->stacks, task_stack_size(task));
+    }
+    if (unlikely(!stack)) {
+        task->next = worker->starved;
+        worker->starved = task;
+        worker->starved_count++;
+        return false;
+    }
+    task_settle(task, stack);
+    task->sp = weft__switch_prepare(stack->top, weft__task_main);
+    return true;
+}
+
+/* Whoever shall run next; NULL: a turn is due, or nobody is ready. */
+static inline struct task *next_task(struct worker *worker)
+{
+    struct ready *ready = &worker->ready;
+    ready->batch_is_open = false;
+    if (unlikely(--worker->slices_left < 0 ||
+                 atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0)) {
+        return next_task_slow(worker);
+    }
+
+    struct task *slot = ready->slot;
+    if (slot) {
+        if (unlikely(ready->slot_run >= READY_SLOT_RUN)) return weft__ready_pick_slow(ready, false);
+        ready->slot = NULL;
+        ready->slot_run++;
+        return slot;
+    }
+    if (ready->batch_count != 0) return weft__ready_pick_slow(ready, false);
+    ready->slot_run = 0;
+    if (unlikely(!ready->head)) return NULL;
+    return ready_pop_woken(ready);
+}
+
+/* Once per period: is a turn due? Test schedules come here each time. */
+static struct task *next_task_slow(struct worker *worker)
+{
+    if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0) return NULL;
+
+    bool is_shuffled = worker->ready.is_shuffled;
+    worker->slices_left = is_shuffled ? 0 : READY_CLOCK_PERIOD - 1;
+    worker->slices += is_shuffled ? 1 : READY_CLOCK_PERIOD;
+    if (--worker->periods_left <= 0) return NULL;
+    if (!is_shuffled && weft__worker_now(worker) - worker->turn_start_ns > READY_TURN_NS) {
+        return NULL;
+    }
+    return weft__ready_pick_slow(&worker->ready, true);
+}
+
+void weft__run_ready(struct worker *worker)
+{
+    struct task *next = next_task(worker);
+    while (next && next->state == TASK_UNSTARTED && !prepare_start(worker, next)) {
+        next = next_task(worker);
+    }
+    if (!next) return;
+
+    bool starts = next->state == TASK_UNSTARTED;
+    load_context(worker, next);
+    intptr_t value = starts ? (intptr_t)next : next->wake_result;
+    (void)exchange(&worker->sp, next->sp, value, &worker->fiber, FIBER(next));
+}
+
+/* Who takes over from a task that ended: one that waited for a stack comes first. */
+static struct task *next_after_end(struct worker *worker, const struct stack *stack)
+{
+    if (unlikely(worker->starved) && stack->size == worker->stacks.default_size) {
+        struct task *starved = worker->starved;
+        worker->starved = starved->next;
+        worker->starved_count--;
+        return starved;
+    }
+    return next_task(worker);
+}
+
+/* True if the unstarted task may simply take over the stack of the one that ended. */
+static bool can_inherit(const struct worker *worker, struct task *next, const struct stack *stack)
+{
+    return task_stack_size(next) == 0 && stack->size == worker->stacks.default_size;
+}
+
+WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
+{
+    void *nowhere = NULL;
+    struct task *next = next_after_end(worker, stack);
+
+#if WEFT__SANITIZED
+    worker->dead_fiber = ((struct task_body *)(void *)stack->body)->fiber;
+    worker->has_dead_fiber = true;
+#endif
+
+    if (next && next->state == TASK_UNSTARTED && can_inherit(worker, next, stack)) {
+        task_settle(next, stack);
+        load_context(worker, next);
+        weft__san_before_switch(&worker->dead_fiber, FIBER(next), true);
+        weft__switch_restart(stack->top, weft__task_main, (intptr_t)next);
+    }
+
+    weft__stack_put(&worker->stacks, stack); /* nobody takes it before we are off it */
+    while (next && next->state == TASK_UNSTARTED && !prepare_start(worker, next)) {
+        next = next_task(worker);
+    }
+    if (!next) {
+        worker->current = NULL;
+        weft__san_before_switch(&worker->dead_fiber, &worker->fiber, true);
+        (void)weft__switch(&nowhere, worker->sp, 0);
+        WEFT_UNREACHABLE();
+    }
+    bool starts = next->state == TASK_UNSTARTED;
+    load_context(worker, next);
+    weft__san_before_switch(&worker->dead_fiber, FIBER(next), true);
+    (void)weft__switch(&nowhere, next->sp, starts ? (intptr_t)next : next->wake_result);
+    WEFT_UNREACHABLE();
+}
+
+/* First thing on a new stack. */
+WEFT__NO_SANITIZE void weft__arrive(struct task *self)
+{
+#if WEFT__SANITIZED
+    weft__san_enter(FIBER(self));
+    bury(weft__worker());
+#else
+    (void)self;
+#endif
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How other threads and signal handlers reach a worker.
+ *
+ * The inbox is a stack in one atomic word (Treiber 1986); its only consumer takes the whole chain
+ * at once, so there is no ABA problem, and turns it round, so that each producer's entries run in
+ * order. An entry is a struct weft_post, or a task's record (low bit set) with a remote request.
+ * Nothing here allocates or locks: everything may run in a signal handler.
+ */
+#include "core/post.h"
+
+#include <errno.h>
+
+#include "core/chan_shared.h"
+#include "core/park.h"
+#include "core/runtime.h"
+
+#define ENTRY_IS_TASK ((uintptr_t)1)
+
+/* weft_post.reserved, as the core uses it. */
+struct post_words {
+    uintptr_t next;             /* in the inbox */
+    atomic_uintptr_t is_queued; /* 1 from weft_post() until fn is entered */
+};
+
+static struct post_words *post_words(struct weft_post *post)
+{
+    return (struct post_words *)(void *)post->reserved;
+}
+
+_Static_assert(sizeof(struct post_words) <= sizeof(((struct weft_post *)0)->reserved),
+               "part of the ABI");
+
+static uintptr_t *entry_next(uintptr_t entry)
+{
+    if (entry & ENTRY_IS_TASK) {
+        struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK); // NOLINT
+        return &task->remote_next;
+    }
+    return &post_words((struct weft_post *)entry)->next; // NOLINT
+}
+
+void weft__inbox_push(struct worker *worker, uintptr_t entry)
+{
+    uintptr_t *next = entry_next(entry);
+    uintptr_t head = atomic_load_explicit(&worker->inbox, memory_order_relaxed);
+    do {
+        *next = head;
+        /* seq_cst: publishes the entry to the drain, and orders the push before the look at
+         * is_asleep; pairs with weft__idle_poll() */
+    } while (!atomic_compare_exchange_weak_explicit(
+        &worker->inbox, &head, entry, memory_order_seq_cst, memory_order_relaxed));
+    if (atomic_load_explicit(&worker->is_asleep, memory_order_seq_cst)) {
+        weft__backend.wake(worker->backend_state);
+    }
+}
+
+void weft__inbox_push_task(struct task *task)
+{
+    weft__inbox_push(task->worker, (uintptr_t)task | ENTRY_IS_TASK);
+}
+
+static void run_entry(struct worker *worker, uintptr_t entry)
+{
+    if (entry & ENTRY_IS_TASK) {
+        struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK); // NOLINT
+        if (task->remote == REMOTE_SPAWN) {
+            task->remote = REMOTE_NONE;
+            weft__task_adopt_foreign(worker, task);
+        } else {
+            weft__shared_arrived(task);
+        }
+        return;
+    }
+    struct weft_post *post = (struct weft_post *)entry; // NOLINT
+    void (*fn)(void *arg) = post->fn;
+    void *arg = post->arg;
+    /* release: the poster that finds it free may write the node again; pairs with weft_post() */
+    atomic_store_explicit(&post_words(post)->is_queued, 0, memory_order_release);
+    fn(arg);
+}
+
+void weft__inbox_drain(struct worker *worker)
+{
+    if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) == 0) return;
+    /* acquire: pairs with the push */
+    uintptr_t entry = atomic_exchange_explicit(&worker->inbox, 0, memory_order_acquire);
+    uintptr_t first = 0;
+    while (entry) { /* newest first: turn it round */
+        uintptr_t next = *entry_next(entry);
+        *entry_next(entry) = first;
+        first = entry;
+        entry = next;
+    }
+    while (first) {
+        uintptr_t next = *entry_next(first); /* before it runs: the node is its owner's then */
+        run_entry(worker, first);
+        first = next;
+    }
+}
+
+void weft__inbox_discard(struct worker *worker)
+{
+    uintptr_t entry = atomic_exchange_explicit(&worker->inbox, 0, memory_order_acquire);
+    while (entry) {
+        uintptr_t next = *entry_next(entry);
+        if (entry & ENTRY_IS_TASK) {
+            struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK); // NOLINT
+            if (task->remote == REMOTE_SPAWN) weft__task_drop_foreign(worker, task);
+        } else {
+            struct weft_post *post = (struct weft_post *)entry; // NOLINT
+            atomic_store_explicit(&post_words(post)->is_queued, 0, memory_order_release);
+        }
+        entry = next;
+    }
+}
+
+int weft_post(struct weft_runtime *handle, struct weft_post *post)
+{
+    if (!handle || !post || !post->fn) return -EINVAL;
+    struct runtime *runtime = weft__runtime_enter(handle);
+    if (!runtime) return -ESRCH;
+
+    /* acquire: pairs with the release in run_entry() */
+    if (atomic_exchange_explicit(&post_words(post)->is_queued, 1, memory_order_acquire) == 0) {
+        weft__inbox_push(&runtime->worker, (uintptr_t)post);
+    }
+    weft__runtime_leave(handle);
+    return 0;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slow cases of picking who runs next, and the ring of batches.
+ */
+#include "core/ready.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct task *pop_unstarted(struct ready *ready, bool oldest);
+static struct task *pick_random(struct ready *ready);
+
+int weft__ready_open(struct ready *ready)
+{
+    ready->batches = malloc(READY_BATCHES_MIN * sizeof *ready->batches);
+    if (!ready->batches) return -ENOMEM;
+
+    ready->batch_mask = READY_BATCHES_MIN - 1;
+    return 0;
+}
+
+void weft__ready_close(struct ready *ready)
+{
+    free(ready->batches);
+    ready->batches = NULL;
+}
+
+int weft__ready_reserve_batch(struct ready *ready)
+{
+    if (ready->batch_count <= ready->batch_mask) return 0;
+
+    size_t size = (ready->batch_mask + 1) * 2;
+    struct batch *batches = malloc(size * sizeof *batches);
+    if (!batches) return -ENOMEM;
+
+    for (size_t i = 0; i < ready->batch_count; i++) {
+        batches[i] = ready->batches[(ready->batch_first + i) & ready->batch_mask];
+    }
+    free(ready->batches);
+    ready->batches = batches;
+    ready->batch_mask = size - 1;
+    ready->batch_first = 0;
+    return 0;
+}
+
+struct task *weft__ready_pick_slow(struct ready *ready, bool oldest)
+{
+    if (ready->is_shuffled) return pick_random(ready);
+
+    struct task *slot = ready->slot;
+    if (slot) { /* it has had its run: behind everybody */
+        ready->slot = NULL;
+        ready_push_woken(ready, slot);
+    }
+    ready->slot_run = 0;
+
+    bool unstarted_first = ready->unstarted_run < READY_UNSTARTED_RUN || !ready->head;
+    if (ready->batch_count > 0 && (unstarted_first || oldest)) {
+        ready->unstarted_run++;
+        return pop_unstarted(ready, oldest);
+    }
+    ready->unstarted_run = 0;
+    return ready->head ? ready_pop_woken(ready) : NULL;
+}
+
+/* The head of the newest batch, or of the oldest one. There is a batch. */
+static struct task *pop_unstarted(struct ready *ready, bool oldest)
+{
+    size_t index = oldest ? 0 : ready->batch_count - 1;
+    struct batch *batch = &ready->batches[(ready->batch_first + index) & ready->batch_mask];
+    struct task *task = batch->head;
+    batch->head = task->next;
+    ready->unstarted_count--;
+    if (batch->head) return task;
+
+    if (oldest) ready->batch_first = (ready->batch_first + 1) & ready->batch_mask;
+    ready->batch_count--;
+    return task;
+}
+
+/* Test only: any of the slot, the first few woken tasks, and the newest and oldest batch. */
+static struct task *pick_random(struct ready *ready)
+{
+    if (ready->slot) {
+        ready_push_woken(ready, ready->slot);
+        ready->slot = NULL;
+    }
+    if (ready->batch_count > 0 && (!ready->head || weft__random_next(&ready->shuffle) & 1)) {
+        return pop_unstarted(ready, weft__random_next(&ready->shuffle) & 1);
+    }
+    if (!ready->head) return NULL;
+
+    for (uint32_t turns = weft__random_below(&ready->shuffle, 8); turns > 0; turns--) {
+        ready_push_woken(ready, ready_pop_woken(ready)); /* rotate by a random amount */
+    }
+    return ready_pop_woken(ready);
+}

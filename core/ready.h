@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who runs next: the ready queues of one worker, and the order of picking.
+ *
+ * Three places: the hand-over slot (the task that was woken first in this slice), the FIFO of woken
+ * tasks, and a stack of batches of unstarted tasks, one batch per slice that spawned. All bounds
+ * are counts, the same on every backend.
+ */
+#ifndef WEFT_CORE_READY_H
+#define WEFT_CORE_READY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/random.h"
+#include "core/task.h"
+
+enum {
+    READY_SLOT_RUN = 16,         /* the slot runs at most so often in a row */
+    READY_UNSTARTED_RUN = 8,     /* after so many unstarted in a row, one woken task */
+    READY_OLDEST_PERIOD = 64,    /* each so many picks, the head of the oldest batch */
+    READY_SLICES_PER_TURN = 256, /* then the worker polls */
+    READY_CLOCK_PERIOD = 64,     /* each so many slices it looks at the clock ... */
+    READY_TURN_NS = 100000,      /* ... and polls if the turn has lasted this long */
+    READY_BUDGET = 128,          /* weft operations per slice */
+    READY_BATCHES_MIN = 64,
+};
+
+/* Unstarted tasks spawned in one slice: a FIFO list. */
+struct batch {
+    struct task *head;
+    struct task *tail;
+};
+
+struct ready {
+    struct task *slot;
+    struct task *head; /* woken tasks, first in first out */
+    struct task *tail;
+    unsigned slot_run;      /* picks of the slot in a row */
+    unsigned unstarted_run; /* picks of unstarted tasks in a row */
+
+    struct batch *batches; /* ring of batch_mask + 1; oldest at batch_first */
+    size_t batch_mask;
+    size_t batch_first;
+    size_t batch_count;
+    bool batch_is_open; /* the newest batch belongs to the running slice */
+
+    size_t unstarted_count;
+    struct random shuffle; /* test only: */
+    bool is_shuffled;      /* picks at random instead */
+};
+
+int weft__ready_open(struct ready *ready);
+void weft__ready_close(struct ready *ready);
+
+/* Makes room for one more batch: 0 or -ENOMEM. */
+int weft__ready_reserve_batch(struct ready *ready);
+
+/* Any task, or NULL; the orders of the slow cases. */
+struct task *weft__ready_pick_slow(struct ready *ready, bool oldest);
+
+static inline void ready_push_woken(struct ready *ready, struct task *task)
+{
+    task->next = NULL;
+    if (ready->tail) {
+        ready->tail->next = task;
+    } else {
+        ready->head = task;
+    }
+    ready->tail = task;
+}
+
+static inline struct task *ready_pop_woken(struct ready *ready)
+{
+    struct task *task = ready->head;
+    ready->head = task->next;
+    if (!ready->head) ready->tail = NULL;
+    return task;
+}
+
+/* The caller has reserved a batch if none is open. */
+static inline void ready_push_unstarted(struct ready *ready, struct task *task)
+{
+    task->next = NULL;
+    ready->unstarted_count++;
+    if (ready->batch_is_open) {
+        struct batch *batch =
+            &ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask];
+        batch->tail->next = task;
+        batch->tail = task;
+        return;
+    }
+    ready->batch_is_open = true;
+    ready->batches[(ready->batch_first + ready->batch_count++) & ready->batch_mask] =
+        (struct batch){.head = task, .tail = task};
+}
+
+static inline bool ready_is_empty(const struct ready *ready)
+{
+    return !ready->slot && !ready->head && ready->batch_count == 0;
+}
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the runtime tells about itself: the task dump and the reports that are built on it.
+ *
+ * Reports are written with write(2), from fixed buffers: they work in a signal handler and when
+ * memory is short.
+ */
+#ifndef WEFT_CORE_REPORT_H
+#define WEFT_CORE_REPORT_H
+
+struct runtime;
+
+/* Installs what the settings ask for: the dump signal, the watchdog; 0 or a negative errno. */
+int weft__report_open(struct runtime *runtime);
+void weft__report_close(struct runtime *runtime);
+
+/* All tasks sleep and nothing can wake them: who waits for what, and where it was spawned. */
+void weft__report_deadlock(struct runtime *runtime);
+
+/* Tasks that did not end within the grace time. */
+void weft__report_survivors(struct runtime *runtime);
+
+/* Tasks that ended unjoined, or that were alive when the root returned; only when asked for. */
+void weft__report_leaks(struct runtime *runtime);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A runtime: its workers, its root scope, its descriptors, and the counted public handle.
+ */
+#ifndef WEFT_CORE_RUNTIME_H
+#define WEFT_CORE_RUNTIME_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <weft/runtime.h>
+
+#include "core/fdtable.h"
+#include "core/record.h"
+#include "core/scope.h"
+#include "core/worker.h"
+
+/* The settings of one run: the caller's configuration after the environment was applied. */
+struct settings {
+    struct weft_config config;
+    uint64_t shuffle_seed; /* WEFT_TEST_SHUFFLE; 0: off */
+    bool is_virtual;
+    bool reports_leaks;
+    bool guards_required;
+};
+
+int weft__settings_load(struct settings *ret, const struct weft_config *config);
+
+/* The public, counted part: lives until the last reference is gone. */
+struct weft_runtime {
+    atomic_size_t references; /* one is weft_run()'s own */
+    /* Posters count themselves in and check `is_open`; the end clears it and waits until all are
+     * out. Bit 0: open; the rest: posters inside, times 2. */
+    atomic_uintptr_t gate;
+    struct runtime *runtime; /* valid while the gate is held open */
+};
+
+struct runtime {
+    struct weft_runtime *handle;
+    struct settings settings;
+    struct worker worker; /* worker 0; the calling thread of weft_run() */
+    struct scope root_scope;
+    struct fdtable fds;
+    struct record_pool foreign_records; /* of weft_runtime_spawn(), behind foreign_lock */
+    pthread_mutex_t foreign_lock;
+    struct task *root; /* NULL once it has ended */
+    int root_result;
+    bool is_over; /* the root has ended: everything else is being cancelled */
+    bool is_deadlocked;
+    bool is_given_up; /* survivors cannot be woken: they are never resumed */
+    int64_t grace_end_ns;
+    atomic_bool stop_requested;
+    struct weft_post stop_post;
+    atomic_size_t shared_parked; /* tasks of this runtime asleep in shared channels */
+    struct runtime *next;        /* of the process's list of live runtimes */
+};
+
+/* Runs `visit` for every task of the runtime that has not been released. */
+void weft__runtime_visit(struct runtime *runtime,
+                         void (*visit)(struct task *task, void *arg),
+                         void *arg);
+
+/* Cancels the root scope. */
+void weft__runtime_cancel_all(struct runtime *runtime);
+
+/* Counts the caller in if the runtime is open (then leave must follow); any thread, signals. */
+struct runtime *weft__runtime_enter(struct weft_runtime *handle);
+void weft__runtime_leave(struct weft_runtime *handle);
+
+/* Makes forked children known, once per process. */
+void weft__fork_watch(void);
+
+/* In a forked child that has not called weft_after_fork_child(). */
+bool weft__is_forked(void);
+
+/* In a forked child: the parent's runtimes are none of its business. */
+void weft__runtimes_forget(void);
+
+/* -EPERM, or -EOWNERDEAD in a forked child that has not called weft_after_fork_child(). */
+int weft__not_in_task(void);
+
+#endif

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scopes: open, spawn into, cancel, close; and the blocks that are built on them.
+ */
+#include "core/scope.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/park.h"
+#include "core/runtime.h"
+#include "core/time.h"
+
+_Static_assert(sizeof(struct scope) <= sizeof(struct weft_scope), "part of the ABI");
+
+static int open_scope(struct scope *scope, unsigned flags, const char *site);
+static void wait_for_child(struct worker *worker, struct scope *scope);
+static int own_status(const struct scope *scope);
+static int check_owned(struct worker *worker, const struct scope *scope);
+
+/* Nothing interrupts the closing of a scope. */
+static const struct wait_kind close_wait = {.name = "scope close", .abandon = NULL};
+
+static bool next_abandon(struct task *task)
+{
+    list_remove(&task->wait.waiter.link);
+    return true;
+}
+
+static const struct wait_kind next_wait = {.name = "scope next", .abandon = next_abandon};
+
+/* ---- open ---- */
+
+static int open_scope(struct scope *scope, unsigned flags, const char *site)
+{
+    scope->flags = 0; /* closing it is harmless if this fails */
+    struct worker *worker = weft__worker();
+    if (unlikely(!worker || !worker->current)) return weft__not_in_task();
+    struct task *self = worker->current;
+
+    scope->flags = SCOPE_OPEN | flags;
+    scope->failure = 0;
+    scope->parent = self->scope;
+    scope->owner = self;
+    scope->timer.place = 0;
+    list_open(&scope->children);
+    list_open(&scope->ended);
+    list_open(&scope->waiters);
+    scope->ret_status = NULL;
+    scope->site = site;
+    scope->joinable = 0;
+    self->scope = scope;
+    if (unlikely(self->interrupt || self->no_sleep || flags)) weft__scope_refresh(self);
+    return 0;
+}
+
+int weft_scope_open_at(struct weft_scope *scope, const char *site)
+{
+    return open_scope(scope_of(scope), 0, site);
+}
+
+int(weft_scope_open)(struct weft_scope *scope)
+{
+    return weft_scope_open_at(scope, NULL);
+}
+
+int weft_scope_open_timeout_at(struct weft_scope *public_scope,
+                               int64_t duration_ns,
+                               const char *site)
+{
+    struct scope *scope = scope_of(public_scope);
+    int result = open_scope(scope, duration_ns <= 0 ? SCOPE_TRY : 0, site);
+    if (unlikely(result < 0) || duration_ns <= 0 || duration_ns == WEFT_FOREVER) return result;
+
+    struct worker *worker = weft__worker();
+    scope->timer.deadline_ns = time_after(weft__worker_now(worker), duration_ns);
+    scope->timer.kind = TIMER_SCOPE;
+    weft__timer_add(&worker->timers, &scope->timer);
+    return 0;
+}
+
+int(weft_scope_open_timeout)(struct weft_scope *scope, int64_t duration_ns)
+{
+    return weft_scope_open_timeout_at(scope, duration_ns, NULL);
+}
+
+int weft_scope_open_shield_at(struct weft_scope *scope, const char *site)
+{
+    return open_scope(scope_of(scope), SCOPE_SHIELD, site);
+}
+
+int(weft_scope_open_shield)(struct weft_scope *scope)
+{
+    return weft_scope_open_shield_at(scope, NULL);
+}
+
+/* ---- children ---- */
+
+int weft_scope_spawn_with_at(struct weft_scope *scope,
+                             weft_task *ret,
+                             const struct weft_spawn_options *options,
+                             weft_fn fn,
+                             void *arg,
+                             const char *site)
+{
+    struct worker *worker = weft__worker();
+    if (!worker) return weft__not_in_task();
+    if (!scope || !(scope_of(scope)->flags & SCOPE_OPEN)) return -EINVAL;
+    return weft__spawn(worker,
+                       &(struct spawn_request){.ret = ret,
+                                               .fn = fn,
+                                               .arg = arg,
+                                               .options = options,
+                                               .site = site,
+                                               .home = scope_of(scope)});
+}
+
+int(weft_scope_spawn_with)(struct weft_scope *scope,
+                           weft_task *ret,
+                           const struct weft_spawn_options *options,
+                           weft_fn fn,
+                           void *arg)
+{
+    return weft_scope_spawn_with_at(scope, ret, options, fn, arg, NULL);
+}
+
+int weft_scope_spawn_at(
+    struct weft_scope *scope, weft_task *ret, weft_fn fn, void *arg, const char *site)
+{
+    return weft_scope_spawn_with_at(scope, ret, NULL, fn, arg, site);
+}
+
+int(weft_scope_spawn)(struct weft_scope *scope, weft_task *ret, weft_fn fn, void *arg)
+{
+    return weft_scope_spawn_at(scope, ret, fn, arg, NULL);
+}
+
+void weft__scope_child_ended(struct task *task, bool taken)
+{
+    struct scope *scope = task->home;
+    list_remove(&task->sibling);
+    if (!taken) {
+        list_push_back(&scope->ended, &task->sibling);
+    } else if (!(task->flags & TASK_DETACHED)) {
+        scope->joinable--;
+    }
+
+    bool is_echo = task->result == -ECANCELED && scope->flags & SCOPE_CANCELLED;
+    if (task->result < 0 && !is_echo && scope->failure == 0) {
+        scope->failure = task->result;
+        weft__scope_cancel(scope);
+    }
+    struct list_node *link = list_first(&scope->waiters);
+    if (!link) return;
+    struct task *owner = waiter_of_link(link)->task;
+    if (owner->wait.kind == &close_wait && !list_is_empty(&scope->children)) return;
+    list_remove(link);
+    weft__wake(owner, 0);
+}
+
+int weft_scope_next(struct weft_scope *public_scope, weft_task *ret, int *ret_result)
+{
+    struct worker *worker = weft__worker();
+    struct scope *scope = scope_of(public_scope);
+    int result = check_owned(worker, scope);
+    if (result < 0) return result;
+    struct task *self = worker->current;
+    result = weft__enter(worker, self);
+    if (result < 0) return result;
+
+    while (list_is_empty(&scope->ended)) {
+        if (scope->joinable == 0) return -ESRCH;
+        if (self->no_sleep) return self->no_sleep;
+        weft__wait_for(self, &next_wait, scope, NULL);
+        list_push_back(&scope->waiters, &self->wait.waiter.link);
+        result = weft__park(worker, self);
+        if (result < 0) return result;
+    }
+    struct task *child = container_of(list_first(&scope->ended), struct task, sibling);
+    if (ret) *ret = task_handle(child);
+    if (ret_result) *ret_result = child->result;
+    weft__task_release(child);
+    return 0;
+}
+
+/* ---- end ---- */
+
+/* 0 if the calling task may use its own open scope. */
+static int check_owned(struct worker *worker, const struct scope *scope)
+{
+    if (!worker || !worker->current) return weft__not_in_task();
+    if (!scope || !(scope->flags & SCOPE_OPEN)) return -EINVAL;
+    return scope->owner == worker->current ? 0 : -EPERM;
+}
+
+int weft_scope_cancel(struct weft_scope *scope)
+{
+    if (!weft__worker()) return weft__not_in_task();
+    if (!scope || !(scope_of(scope)->flags & SCOPE_OPEN)) return -EINVAL;
+    weft__scope_cancel(scope_of(scope));
+    return 0;
+}
+
+int weft_scope_close(struct weft_scope *public_scope)
+{
+    struct worker *worker = weft__worker();
+    struct scope *scope = scope_of(public_scope);
+    int result = check_owned(worker, scope);
+    if (result < 0) return result;
+    struct task *self = worker->current;
+    if (self->scope != scope) return -EINVAL;
+
+    while (!list_is_empty(&scope->children))
+        wait_for_child(worker, scope);
+
+    result = scope->failure ? scope->failure : own_status(scope);
+    while (!list_is_empty(&scope->ended)) {
+        weft__task_release(container_of(list_first(&scope->ended), struct task, sibling));
+    }
+    weft__timer_remove(&worker->timers, &scope->timer);
+    self->scope = scope->parent;
+    unsigned flags = scope->flags;
+    scope->flags = 0;
+    if (unlikely(flags != SCOPE_OPEN || self->interrupt || self->no_sleep)) {
+        weft__scope_refresh(self);
+    }
+    return result;
+}
+
+static void wait_for_child(struct worker *worker, struct scope *scope)
+{
+    struct task *self = worker->current;
+    weft__wait_for(self, &close_wait, scope, NULL);
+    list_push_back(&scope->waiters, &self->wait.waiter.link);
+    (void)weft__park(worker, self); /* nothing but the last child wakes it */
+}
+
+static int own_status(const struct scope *scope)
+{
+    if (scope->flags & SCOPE_CANCELLED) return -ECANCELED;
+    return scope->flags & SCOPE_EXPIRED ? -ETIMEDOUT : 0;
+}
+
+void weft__scope_close_all(struct task *task)
+{
+    while (task->scope != task->home) {
+        (void)weft_scope_close((struct weft_scope *)(void *)task->scope); /* nobody asks */
+    }
+}
+
+int weft_scope_status(void)
+{
+    struct worker *worker = weft__worker();
+    if (!worker || !worker->current) return weft__not_in_task();
+    const struct task *self = worker->current;
+    if (self->interrupt) return self->interrupt;
+    if (self->no_sleep) return self->no_sleep;
+
+    /* its deadline may have passed without a look at the timers since */
+    const struct timer *timer = &self->scope->timer;
+    bool is_late = weft__timer_is_armed(timer) && timer->deadline_ns <= weft__worker_now(worker);
+    return is_late ? -ETIMEDOUT : 0;
+}
+
+int weft_scope_set_deadline(struct weft_scope *public_scope, int64_t deadline_ns)
+{
+    struct worker *worker = weft__worker();
+    if (!worker) return weft__not_in_task();
+    struct scope *scope = scope_of(public_scope);
+    if (!scope || !(scope->flags & SCOPE_OPEN) || scope->flags & SCOPE_TRY) return -EINVAL;
+    if (scope->flags & SCOPE_EXPIRED) return -ETIMEDOUT;
+
+    weft__timer_remove(&worker->timers, &scope->timer);
+    if (deadline_ns == WEFT_FOREVER) return 0;
+    scope->timer.deadline_ns = deadline_ns;
+    scope->timer.kind = TIMER_SCOPE;
+    weft__timer_add(&worker->timers, &scope->timer);
+    return 0;
+}
+
+/* ---- blocks ---- */
+
+struct weft_scope *weft_scope_enter(struct weft_scope *scope,
+                                    int64_t duration_ns,
+                                    int *ret_status,
+                                    const char *site)
+{
+    int result = weft_scope_open_timeout_at(scope, duration_ns, site);
+    if (result == 0) {
+        scope_of(scope)->ret_status = ret_status;
+    } else if (ret_status) {
+        *ret_status = result;
+    }
+    return scope;
+}
+
+struct weft_scope *weft_scope_enter_shield(struct weft_scope *scope, const char *site)
+{
+    (void)weft_scope_open_shield_at(scope, site); /* outside a task the block runs all the same */
+    return scope;
+}
+
+void weft_scope_leave(struct weft_scope *public_scope)
+{
+    struct scope *scope = scope_of(public_scope);
+    if (!(scope->flags & SCOPE_OPEN)) return;
+    if (scope->ret_status) *scope->ret_status = weft_scope_status();
+    struct worker *worker = weft__worker();
+    while (worker->current->scope != scope) { /* inner scopes that were opened by hand */
+        (void)weft_scope_close((struct weft_scope *)(void *)worker->current->scope);
+    }
+    (void)weft_scope_close(public_scope); /* the block has no place for its result */
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Select: look at all cases, take one that is ready; else stand in all their queues at once.
+ *
+ * The waiters lie in the caller's array of cases. Whoever completes one case fixes the winner and
+ * takes the other waiters out before the task continues, so losing cases have no effect. A select
+ * that includes shared channels does all this under weft__shared_lock, and whoever wants to
+ * complete it through a local case must claim it first.
+ */
+#include "core/select.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/chan.h"
+#include "core/chan_shared.h"
+#include "core/choice.h"
+#include "core/fdtable.h"
+#include "core/park.h"
+#include "core/runtime.h"
+#include "core/time.h"
+
+#define NOTHING SIZE_MAX
+
+/* One select, until it sleeps. */
+struct look {
+    struct worker *worker;
+    struct weft_case *cases;
+    size_t count;
+    size_t enabled;  /* how many can ever win, the default not counted */
+    size_t fallback; /* index of the default case, or NOTHING */
+    int64_t now_ns;  /* 0: the clock was not read yet */
+    bool is_ordered;
+    bool has_shared;
+    bool has_fd;
+    bool has_timer;
+};
+
+static int look_over(struct look *look);
+static int run(struct look *look, struct task *self);
+static int choose(struct look *look, size_t *ret_index);
+static int case_is_ready(struct look *look, struct weft_case *which);
+static int take(struct look *look, struct weft_case *which);
+static int enlist_all(struct look *look, struct task *self);
+static int enlist(struct look *look, struct task *self, struct weft_case *which);
+static void arm_timer(struct look *look, struct task *self);
+
+static bool select_abandon(struct task *task)
+{
+    weft__select_withdraw(task, NULL);
+    return true;
+}
+
+static bool select_shared_abandon(struct task *task)
+{
+    if (!weft__select_claim(task)) return false;
+    weft__select_withdraw(task, NULL);
+    return true;
+}
+
+static const struct wait_kind select_wait = {.name = "select", .abandon = select_abandon};
+const struct wait_kind weft__select_shared_wait = {.name = "select",
+                                                   .abandon = select_shared_abandon};
+
+int weft_select_from(struct weft_case *cases, size_t count, unsigned flags)
+{
+    struct worker *worker = weft__worker();
+    if (unlikely(!worker || !worker->current)) return weft__not_in_task();
+    struct task *self = worker->current;
+    if (unlikely((!cases && count > 0) || (flags & ~(unsigned)WEFT_ORDERED) || count > INT32_MAX)) {
+        return -EINVAL;
+    }
+    int result = weft__enter(worker, self);
+    if (unlikely(result)) return result;
+
+    struct look look = {.worker = worker,
+                        .cases = cases,
+                        .count = count,
+                        .fallback = NOTHING,
+                        .is_ordered = flags & WEFT_ORDERED};
+    result = look_over(&look);
+    if (unlikely(result < 0)) return result;
+    if (unlikely(look.has_shared)) {
+        weft__shared_lock();
+        result = run(&look, self);
+        weft__shared_unlock(); /* a wake-up from now on waits in the inbox until we sleep */
+    } else {
+        result = run(&look, self);
+    }
+    if (result != -EINPROGRESS) return result;
+    return weft__park(worker, self);
+}
+
+/* Checks the array and notes what is in it. */
+static int look_over(struct look *look)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        struct weft_case *which = &look->cases[i];
+        if (which->kind == WEFT_CASE_SEND || which->kind == WEFT_CASE_RECV) {
+            const struct weft_chan *chan = which->object;
+            if (!chan) continue;
+            look->enabled++;
+            if (likely(chan->runtime == look->worker->runtime)) continue;
+            if (chan->runtime) return -EPERM;
+            look->has_shared = true;
+            continue;
+        }
+        switch (which->kind) {
+        case WEFT_CASE_DISABLED:
+            continue;
+        case WEFT_CASE_DEFAULT:
+            if (look->fallback != NOTHING) return -EINVAL;
+            look->fallback = i;
+            continue;
+        case WEFT_CASE_TIMER:
+            look->has_timer = true;
+            break;
+        case WEFT_CASE_READABLE:
+        case WEFT_CASE_WRITABLE:
+            look->has_fd = true;
+            break;
+        case WEFT_CASE_JOINED:
+            break;
+        default:
+            return -EINVAL;
+        }
+        look->enabled++;
+    }
+    return 0;
+}
+
+/* The winner's index, an error, or -EINPROGRESS: everything is enlisted, go to sleep. */
+static int run(struct look *look, struct task *self)
+{
+    if (unlikely(look->has_fd && (look->fallback != NOTHING || self->no_sleep))) {
+        weft__fds_probe(look->worker, look->cases, look->count);
+    }
+    for (;;) {
+        size_t index = NOTHING;
+        int result = choose(look, &index);
+        if (unlikely(result < 0)) return result;
+        if (index == NOTHING) break;
+        result = take(look, &look->cases[index]);
+        if (likely(result == 0)) return (int)index;
+        if (result != -EAGAIN) return result; /* -EAGAIN: its partner was claimed elsewhere */
+    }
+    if (look->fallback != NOTHING) return (int)look->fallback;
+    if (unlikely(look->enabled == 0)) return -EINVAL;
+    if (unlikely(self->no_sleep)) return self->no_sleep;
+
+    weft__wait_for(
+        self, look->has_shared ? &weft__select_shared_wait : &select_wait, look->cases, NULL);
+    self->wait.count = look->count;
+    if (look->has_shared) {
+        atomic_fetch_add_explicit(&look->worker->runtime->shared_parked, 1, memory_order_relaxed);
+    }
+    return enlist_all(look, self);
+}
+
+/* Stores the index of the ready case to take, or NOTHING. */
+static int choose(struct look *look, size_t *ret_index)
+{
+    struct choice choice;
+    weft__choice_open(&choice, &look->worker->random, look->count, look->is_ordered);
+    size_t index = 0;
+    while (weft__choice_next(&choice, &index)) {
+        int ready = case_is_ready(look, &look->cases[index]);
+        if (unlikely(ready < 0)) return ready;
+        if (ready > 0 && weft__choice_found(&choice, index)) break;
+    }
+    *ret_index = choice.chosen;
+    return 0;
+}
+
+static int64_t look_now(struct look *look)
+{
+    if (look->now_ns == 0) look->now_ns = weft__worker_now(look->worker);
+    return look->now_ns;
+}
+
+/* 1, 0, or a negative errno that makes the whole select fail. */
+static int case_is_ready(struct look *look, struct weft_case *which)
+{
+    switch (which->kind) {
+    case WEFT_CASE_SEND:
+        return which->object && chan_can_send(which->object);
+    case WEFT_CASE_RECV:
+        return which->object && chan_can_recv(which->object);
+    case WEFT_CASE_TIMER:
+        if (which->object == WEFT_CASE_RELATIVE) return which->number <= 0;
+        return which->number <= look_now(look);
+    case WEFT_CASE_READABLE:
+        return weft__fd_is_ready(look->worker, (int)which->number, FD_READ, false);
+    case WEFT_CASE_WRITABLE:
+        return weft__fd_is_ready(look->worker, (int)which->number, FD_WRITE, false);
+    case WEFT_CASE_JOINED: {
+        weft_task handle = {.id = (uint64_t)which->number, .slot = which->object};
+        struct task *target = task_of_handle(handle);
+        return !target || target == look->worker->current || target->state == TASK_ENDED;
+    }
+    default:
+        return 0;
+    }
+}
+
+/* Lets a ready case go ahead: 0, or -EAGAIN if it is not ready after all. */
+static int take(struct look *look, struct weft_case *which)
+{
+    int status = 0;
+    struct weft_chan *chan = which->object;
+    switch (which->kind) {
+    case WEFT_CASE_SEND:
+        status = chan->runtime ? chan_send_now(chan, which->value)
+                               : weft__shared_send_now(chan, which->value);
+        break;
+    case WEFT_CASE_RECV:
+        status = chan->runtime ? chan_recv_now(chan, which->value)
+                               : weft__shared_recv_now(chan, which->value);
+        break;
+    case WEFT_CASE_READABLE:
+        (void)weft__fd_is_ready(look->worker, (int)which->number, FD_READ, true);
+        break;
+    case WEFT_CASE_WRITABLE:
+        (void)weft__fd_is_ready(look->worker, (int)which->number, FD_WRITE, true);
+        break;
+    case WEFT_CASE_JOINED: {
+        weft_task handle = {.id = (uint64_t)which->number, .slot = which->object};
+        struct task *target = task_of_handle(handle);
+        status = !target                           ? -ESRCH
+                 : target == look->worker->current ? -EDEADLK
+                                                   : weft__join_take(target, which->value);
+        break;
+    }
+    default:
+        break;
+    }
+    if (status == -EAGAIN) return -EAGAIN;
+    if (which->status) *which->status = status;
+    return 0;
+}
+
+/* ---- sleep ---- */
+
+/* -EINPROGRESS when all stand in their queues. */
+static int enlist_all(struct look *look, struct task *self)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        waiter_of_case(&look->cases[i])->link.next = NULL;
+    }
+    for (size_t i = 0; i < look->count; i++) {
+        int result = enlist(look, self, &look->cases[i]);
+        if (likely(result == 0)) continue;
+
+        weft__select_withdraw(self, NULL);
+        self->wait.kind = NULL;
+        if (look->has_shared) {
+            atomic_fetch_sub_explicit(
+                &look->worker->runtime->shared_parked, 1, memory_order_relaxed);
+        }
+        if (result < 0) return result;
+        if (look->cases[i].status) *look->cases[i].status = 0; /* a file is always ready */
+        return (int)i;
+    }
+    if (look->has_timer) arm_timer(look, self);
+    return -EINPROGRESS;
+}
+
+/* 0; 1 if it turns out to be ready for good; or a negative errno. */
+static int enlist(struct look *look, struct task *self, struct weft_case *which)
+{
+    struct waiter *waiter = waiter_of_case(which);
+    struct weft_chan *chan = which->object;
+    waiter->task = self;
+    switch (which->kind) {
+    case WEFT_CASE_SEND:
+        if (chan) list_push_back(&chan->senders, &waiter->link);
+        return 0;
+    case WEFT_CASE_RECV:
+        if (chan) list_push_back(&chan->receivers, &waiter->link);
+        return 0;
+    case WEFT_CASE_READABLE:
+        return weft__fd_enlist(look->worker, (int)which->number, FD_READ, waiter);
+    case WEFT_CASE_WRITABLE:
+        return weft__fd_enlist(look->worker, (int)which->number, FD_WRITE, waiter);
+    case WEFT_CASE_JOINED:
+        list_push_back(&((struct task *)which->object)->joiners, &waiter->link);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* A timer case keeps its absolute deadline in the words that others use for their waiter. */
+static int64_t *case_deadline(struct weft_case *which)
+{
+    return (int64_t *)(void *)&which->reserved[2];
+}
+
+/* All timer cases share the task's one timer: the earliest of them is the one that can win. */
+static void arm_timer(struct look *look, struct task *self)
+{
+    int64_t earliest_ns = WEFT_FOREVER;
+    for (size_t i = 0; i < look->count; i++) {
+        struct weft_case *which = &look->cases[i];
+        if (which->kind != WEFT_CASE_TIMER) continue;
+        int64_t deadline_ns = which->number;
+        if (which->object == WEFT_CASE_RELATIVE) {
+            deadline_ns = time_after(look_now(look), which->number);
+        }
+        *case_deadline(which) = deadline_ns;
+        if (deadline_ns < earliest_ns) earliest_ns = deadline_ns;
+    }
+    struct timer *timer = &task_body(self)->timer;
+    timer->deadline_ns = earliest_ns;
+    timer->kind = TIMER_SELECT;
+    weft__timer_add(&look->worker->timers, timer);
+}
+
+void weft__select_timer(struct task *task)
+{
+    if (task->wait.kind == &weft__select_shared_wait && !weft__select_claim(task)) return;
+
+    struct weft_case *cases = task->wait.object;
+    int64_t deadline_ns = task_body(task)->timer.deadline_ns;
+    for (size_t i = 0; i < task->wait.count; i++) {
+        if (cases[i].kind == WEFT_CASE_TIMER && *case_deadline(&cases[i]) == deadline_ns) {
+            weft__select_withdraw(task, &cases[i]);
+            if (cases[i].status) *cases[i].status = 0;
+            weft__wake_queued(task, (int)i);
+            return;
+        }
+    }
+    WEFT_UNREACHABLE();
+}
+
+void weft__select_complete(struct weft_case *winner, int status)
+{
+    struct task *task = waiter_of_case(winner)->task;
+    const struct weft_case *cases = task->wait.object;
+    weft__select_withdraw(task, winner);
+    if (winner->status) *winner->status = status;
+    weft__wake(task, (int)(winner - cases));
+}
+
+/* ---- leave the queues ---- */
+
+static bool case_has_waiter(const struct weft_case *which)
+{
+    return which->kind != WEFT_CASE_TIMER && which->kind != WEFT_CASE_DEFAULT;
+}
+
+static bool case_is_shared(const struct weft_case *which)
+{
+    if (which->kind != WEFT_CASE_SEND && which->kind != WEFT_CASE_RECV) return false;
+    const struct weft_chan *chan = which->object;
+    return chan && !chan->runtime;
+}
+
+void weft__select_withdraw(struct task *task, const struct weft_case *winner)
+{
+    struct weft_case *cases = task->wait.object;
+    for (size_t i = 0; i < task->wait.count; i++) {
+        struct weft_case *which = &cases[i];
+        if (which == winner || !case_has_waiter(which)) continue;
+        struct waiter *waiter = waiter_of_case(which);
+        if (!list_node_is_linked(&waiter->link)) continue;
+        if (which->kind == WEFT_CASE_READABLE || which->kind == WEFT_CASE_WRITABLE) {
+            weft__fd_withdraw(task->worker, waiter);
+        } else {
+            list_remove(&waiter->link);
+        }
+    }
+    struct timer *timer = &task_body(task)->timer;
+    if (weft__timer_is_armed(timer)) weft__timer_remove(&task->worker->timers, timer);
+}
+
+void weft__select_withdraw_shared(struct task *task, const struct weft_case *winner)
+{
+    struct weft_case *cases = task->wait.object;
+    for (size_t i = 0; i < task->wait.count; i++) {
+        if (&cases[i] == winner || !case_is_shared(&cases[i])) continue;
+        struct waiter *waiter = waiter_of_case(&cases[i]);
+        if (list_node_is_linked(&waiter->link)) list_remove(&waiter->link);
+    }
+}
+
+bool weft__select_claim(struct task *task)
+{
+    weft__shared_lock();
+    bool is_mine = task->remote != REMOTE_WAKE;
+    if (is_mine) {
+        weft__select_withdraw_shared(task, NULL);
+        task->wait.kind = &select_wait;
+        atomic_fetch_sub_explicit(&task->worker->runtime->shared_parked, 1, memory_order_relaxed);
+    }
+    weft__shared_unlock();
+    return is_mine;
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a task: spawn, first run, end, release.
+ *
+ * A spawned task is queued and its parent goes on. Whoever holds a joinable task's handle, its
+ * scope or the end of the runtime releases the record; a detached task releases itself.
+ */
+#include "core/task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/park.h"
+#include "core/runtime.h"
+#include "core/scope.h"
+
+static int task_fill(struct worker *worker, struct task *task, const struct spawn_request *request);
+static int fill_options(struct task *task, const struct weft_spawn_options *options);
+static int fill_args(struct task *task, const struct spawn_request *request);
+static void clean_up(struct worker *worker, struct task *self);
+static void enlist(struct worker *worker, struct task *task);
+static void finish(struct worker *worker, struct task *task, int result);
+
+/* ---- spawn ---- */
+
+int weft__spawn(struct worker *worker, const struct spawn_request *request)
+{
+    if (unlikely(!request->fn)) return -EINVAL;
+    struct ready *ready = &worker->ready;
+    if (!ready->batch_is_open && unlikely(weft__ready_reserve_batch(ready) < 0)) return -ENOMEM;
+
+    struct task *task = weft__record_new(&worker->records);
+    if (unlikely(!task)) return -ENOMEM;
+
+    int result = task_fill(worker, task, request);
+    if (unlikely(result < 0)) {
+        weft__record_free(task);
+        return result;
+    }
+    weft__task_adopt(worker, task);
+    if (request->ret) *request->ret = task_handle(task);
+    return 0;
+}
+
+void weft__task_adopt(struct worker *worker, struct task *task)
+{
+    enlist(worker, task);
+    ready_push_unstarted(&worker->ready, task);
+}
+
+/* From now on the worker counts it, and cancellation finds it. */
+static inline void enlist(struct worker *worker, struct task *task)
+{
+    struct scope *root_scope = &worker->runtime->root_scope;
+    if (unlikely(!task->home)) task->home = root_scope;
+    task->scope = task->home;
+    task->worker = worker;
+    if (task->home != root_scope) {
+        list_push_back(&task->home->children, &task->sibling);
+        if (!(task->flags & TASK_DETACHED)) task->home->joinable++;
+        weft__scope_refresh(task);
+    } else if (unlikely(root_scope->flags & SCOPE_CANCELLED)) {
+        task->interrupt = -ECANCELED;
+    }
+    worker->tasks_live++;
+    worker->tasks_total++;
+}
+
+void weft__task_adopt_foreign(struct worker *worker, struct task *task)
+{
+    enlist(worker, task);
+    ready_push_woken(&worker->ready, task); /* needs no room for a batch; picking it starts it */
+}
+
+void weft__task_drop_foreign(struct worker *worker, struct task *task)
+{
+    enlist(worker, task);
+    weft__task_drop(task);
+}
+
+int weft__task_prepare(struct record_pool *pool,
+                       const struct spawn_request *request,
+                       struct task **ret)
+{
+    struct task *task = weft__record_new(pool);
+    if (!task) return -ENOMEM;
+
+    int result = task_fill(NULL, task, request);
+    if (result < 0) {
+        weft__record_free(task);
+        return result;
+    }
+    *ret = task;
+    return 0;
+}
+
+/* Everything of a record that the request says. */
+static inline int task_fill(struct worker *worker,
+                            struct task *task,
+                            const struct spawn_request *request)
+{
+    (void)worker;
+    task->state = TASK_UNSTARTED;
+    task->flags = request->ret ? 0 : TASK_DETACHED;
+    task->fn = request->fn;
+    task->site = request->site;
+    task->home = request->home;
+    task->plain.arg = request->arg;
+    if (unlikely(request->options)) {
+        int result = fill_options(task, request->options);
+        if (result < 0) return result;
+    }
+    if (request->args_size > 0) return fill_args(task, request);
+    return 0;
+}
+
+static int fill_options(struct task *task, const struct weft_spawn_options *options)
+{
+    if (options->size < sizeof *options || options->flags != 0) return -EINVAL;
+    if (options->placement > WEFT_HERE) return -EINVAL;
+    if (options->stack_size > SIZE_MAX / 4) return -EINVAL;
+
+    struct task_extras *extras = malloc(sizeof *extras);
+    if (!extras) return -ENOMEM;
+    *extras = (struct task_extras){
+        .name = options->name, .stack_size = options->stack_size, .on_drop = options->on_drop};
+    task->plain.extras = extras;
+    task->flags |= TASK_EXTRAS;
+    return 0;
+}
+
+static int fill_args(struct task *task, const struct spawn_request *request)
+{
+    if (request->args_size <= TASK_ARGS_SIZE) {
+        memcpy(task->args, request->args, request->args_size);
+        task->flags |= TASK_ARGS_INLINE;
+        return 0;
+    }
+    void *copy = malloc(request->args_size);
+    if (!copy) return -ENOMEM;
+    memcpy(copy, request->args, request->args_size);
+    task->plain.arg = copy;
+    task->flags |= TASK_ARGS_OWNED;
+    return 0;
+}
+
+/* ---- run ---- */
+
+void *weft__task_arg(struct task *task)
+{
+    return task->flags & TASK_ARGS_INLINE ? (void *)task->args : task->plain.arg;
+}
+
+const char *weft__task_name(const struct task *task)
+{
+    return task->flags & TASK_EXTRAS ? task->plain.extras->name : NULL;
+}
+
+void weft__task_main(intptr_t value)
+{
+    struct task *self = (struct task *)value; // NOLINT(performance-no-int-to-ptr)
+    weft__arrive(self);
+
+    const struct weft_config *config = &self->worker->runtime->settings.config;
+    if (unlikely(config->on_task_start)) config->on_task_start(task_handle(self), config->hook_arg);
+
+    int result = self->fn(weft__task_arg(self));
+
+    struct worker *worker = weft__worker();
+    if (unlikely(!worker)) _exit(result & 255); /* a forked child returned into its parent's task */
+    const struct task_body *body = task_body(self);
+    if (unlikely(body->deferred || body->locals || self->scope != self->home ||
+                 config->on_task_end)) {
+        clean_up(worker, self);
+    }
+    struct stack *stack = self->stack;
+    finish(worker, self, result);
+    weft__leave(worker, stack);
+}
+
+/* What the user left to be done; shielded, so that it may block. */
+static void clean_up(struct worker *worker, struct task *self)
+{
+    const struct weft_config *config = &worker->runtime->settings.config;
+    weft__scope_close_all(self);
+    self->flags |= TASK_ENDING;
+    weft__scope_refresh(self);
+    weft__defer_run(self);
+    weft__locals_free(task_body(self));
+    if (config->on_task_end) config->on_task_end(task_handle(self), config->hook_arg);
+}
+
+/* Publishes the result; the record may be gone afterwards. */
+static void finish(struct worker *worker, struct task *task, int result)
+{
+    task->stack = NULL;
+    task->state = TASK_ENDED;
+    task->result = result;
+    worker->tasks_live--;
+
+    bool taken = task->flags & TASK_DETACHED;
+    while (!list_is_empty(&task->joiners)) {
+        struct waiter *waiter = waiter_of_link(list_pop_front(&task->joiners));
+        if (!weft__waiter_claim(waiter)) continue;
+        int *ret_result = waiter_value(waiter);
+        if (ret_result) *ret_result = result;
+        weft__waiter_complete(waiter, 0);
+        taken = true;
+    }
+    if (unlikely(task->flags & TASK_ROOT)) {
+        worker->runtime->root = NULL;
+        worker->runtime->root_result = result;
+        worker->slices_left = 0; /* the loop wants to know */
+        worker->periods_left = 0;
+    }
+    if (task->home != &worker->runtime->root_scope) weft__scope_child_ended(task, taken);
+    if (taken) weft__task_release(task);
+}
+
+void weft__task_drop(struct task *task)
+{
+    if (task->flags & TASK_EXTRAS && task->plain.extras->on_drop) {
+        task->plain.extras->on_drop(task->plain.arg);
+    }
+    finish(task->worker, task, -ENOMEM);
+}
+
+void weft__task_release(struct task *task)
+{
+    if (task->home != &task->worker->runtime->root_scope && list_node_is_linked(&task->sibling)) {
+        list_remove(&task->sibling);
+        task->home->joinable--;
+    }
+    if (task->flags & TASK_EXTRAS) free(task->plain.extras);
+    if (task->flags & TASK_ARGS_OWNED) free(task->plain.arg);
+    weft__record_free(task);
+}
+
+void weft__task_cancel(struct task *task)
+{
+    if (task->state == TASK_ENDED || task->flags & TASK_CANCELLED) return;
+    task->flags |= TASK_CANCELLED;
+    weft__scope_cancel_task(task);
+}
+
+/* ---- the public calls ---- */
+
+static inline int spawn_from_here(const struct spawn_request *request)
+{
+    struct worker *worker = weft__worker();
+    if (unlikely(!worker)) return weft__not_in_task();
+    return weft__spawn(worker, request);
+}
+
+int weft_spawn_at(weft_task *ret, weft_fn fn, void *arg, const char *site)
+{
+    return spawn_from_here(&(struct spawn_request){.ret = ret, .fn = fn, .arg = arg, .site = site});
+}
+
+int(weft_spawn)(weft_task *ret, weft_fn fn, void *arg)
+{
+    return weft_spawn_at(ret, fn, arg, NULL);
+}
+
+int weft_spawn_with_at(weft_task *ret,
+                       const struct weft_spawn_options *options,
+                       weft_fn fn,
+                       void *arg,
+                       const char *site)
+{
+    return spawn_from_here(&(struct spawn_request){
+        .ret = ret, .options = options, .fn = fn, .arg = arg, .site = site});
+}
+
+int(weft_spawn_with)(weft_task *ret,
+                     const struct weft_spawn_options *options,
+                     weft_fn fn,
+                     void *arg)
+{
+    return weft_spawn_with_at(ret, options, fn, arg, NULL);
+}
+
+int weft_spawn_copy_at(weft_task *ret,
+                       struct weft_scope *scope,
+                       weft_fn fn,
+                       const void *args,
+                       size_t size,
+                       const char *site)
+{
+    if (scope && !(scope_of(scope)->flags & SCOPE_OPEN)) return -EINVAL;
+    return spawn_from_here(&(struct spawn_request){.ret = ret,
+                                                   .fn = fn,
+                                                   .args = args,
+                                                   .args_size = size,
+                                                   .site = site,
+                                                   .home = scope ? scope_of(scope) : NULL});
+}
+
+int weft_yield(void)
+{
+    struct worker *worker = weft__worker();
+    if (unlikely(!worker || !worker->current)) return weft__not_in_task();
+    struct task *self = worker->current;
+    if (unlikely(self->interrupt)) {
+        int refused = weft__enter(worker, self);
+        if (refused) return refused;
+    }
+    return weft__yield_to_all(worker, self);
+}
+
+weft_task weft_self(void)
+{
+    struct worker *worker = weft__worker();
+    if (!worker || !worker->current) return (weft_task){0};
+    return task_handle(worker->current);
+}
+
+const char *weft_task_name(void)
+{
+    struct worker *worker = weft__worker();
+    if (!worker || !worker->current) return NULL;
+    return weft__task_name(worker->current);
+}
+
+int weft_stack_bounds(void **ret_low, void **ret_high)
+{
+    struct worker *worker = weft__worker();
+    if (!worker || !worker->current) return weft__not_in_task();
+    *ret_low = worker->current->stack->bottom;
+    *ret_high = worker->current->stack->top;
+    return 0;
+}
+
+size_t weft_stack_high_water(void)
+{
+    struct worker *worker = weft__worker();
+    if (!worker || !worker->current) return 0;
+    return weft__stack_high_water(worker->current->stack);
+}

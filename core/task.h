@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The record of a task, and what the rest of the core may do with it.
+ *
+ * A record belongs to the worker that runs the task, from spawn until it is released; its memory is
+ * never unmapped (core/record.c), so that a stale handle can be checked by reading `id`. What only
+ * a started task needs lies at the top of its stack (struct task_body).
+ */
+#ifndef WEFT_CORE_TASK_H
+#define WEFT_CORE_TASK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <weft/task.h>
+
+#include "base/list.h"
+#include "core/sanitize.h"
+#include "core/stack.h"
+#include "core/timer.h"
+#include "core/wait.h"
+
+struct worker;
+struct scope;
+
+/*
+ *   FREE -> UNSTARTED -> RUNNING <-> READY        READY: in a ready queue
+ *                           |          ^
+ *                           +-> PARKED-+          PARKED: only reachable through its wait
+ *                           +-> ENDED -> FREE     ENDED: kept for a join
+ */
+enum task_state {
+    TASK_FREE = 0,
+    TASK_UNSTARTED,
+    TASK_READY,
+    TASK_RUNNING,
+    TASK_PARKED,
+    TASK_ENDED,
+};
+
+/* Bits of task.flags. */
+enum {
+    TASK_DETACHED = 1 << 0,    /* nobody will join: released when it ends */
+    TASK_ARGS_INLINE = 1 << 1, /* fn gets the address of args */
+    TASK_ARGS_OWNED = 1 << 2,  /* fn gets a heap block, freed at the end */
+    TASK_EXTRAS = 1 << 3,      /* plain.extras holds the spawn options */
+    TASK_CANCELLED = 1 << 4,   /* weft_cancel() was called on it */
+    TASK_ENDING = 1 << 5,      /* its function returned: deferred calls run, shielded */
+    TASK_ROOT = 1 << 6,        /* what weft_run() started */
+    TASK_NAMED_BUSY = 1 << 7,  /* ignored its cancellation 1,000 calls in a row; in the reports */
+};
+
+/* Options that differ from the default; owned by the record. */
+struct task_extras {
+    const char *name;
+    size_t stack_size;
+    void (*on_drop)(void *arg);
+};
+
+#define TASK_ARGS_SIZE 48
+
+struct task {
+    /* Line 0: touched by every switch. */
+    struct task *next;    /* in a ready queue, a batch or a free list */
+    void *sp;             /* of a suspended task */
+    int wake_result;      /* what the blocking call returns; set by the waker */
+    int result;           /* of its function, once it has ended */
+    _Atomic(uint64_t) id; /* 0 in a free record; other threads read it, relaxed */
+    struct worker *worker;
+    uint8_t state; /* enum task_state */
+    uint8_t flags;
+    int16_t interrupt; /* what a blocking call fails with at entry: 0, -ECANCELED, -ETIMEDOUT */
+    int16_t no_sleep;  /* in a try scope: what a blocking call fails with instead of sleeping */
+    uint16_t ignored;  /* failed entries in a row */
+    int saved_errno;
+    unsigned cxa_uncaught; /* the second word of __cxa_get_globals() */
+    void *cxa_caught;      /* the first */
+
+    /* Line 1: what it waits for. */
+    struct wait wait;
+    uint64_t since_turn;   /* the worker's turn in which it went to sleep */
+    uintptr_t remote_next; /* in the inbox of its worker */
+
+    /* Line 2: its place among tasks. */
+    struct list joiners;      /* waiters for its end */
+    struct list_node sibling; /* in its home scope's children (never for the root scope) */
+    struct scope *home;       /* where it was spawned; ends after the task */
+    struct scope *scope;      /* its current scope; `home` if it has none of its own open */
+    struct stack *stack;      /* NULL before the first run and after the end */
+    unsigned remote; /* what its place in the inbox asks for: enum remote_request in worker.h */
+
+    /* Line 3: how it starts. */
+    weft_fn fn;
+    const char *site;
+    union {
+        _Alignas(16) unsigned char args[TASK_ARGS_SIZE];
+        struct {
+            void *arg; /* also the heap block of TASK_ARGS_OWNED */
+            struct task_extras *extras;
+        } plain;
+    };
+};
+
+_Static_assert(sizeof(struct task) == 256, "four cache lines");
+
+/* What a started task has besides its record, at the top of its stack. */
+struct task_body {
+    struct task *task;
+    struct timer timer; /* of a sleep or a select */
+    void **locals;      /* WEFT_LOCAL_KEYS_MAX task-local values, or NULL */
+    struct deferred *deferred;
+    struct sanitizer_fiber fiber;
+};
+
+_Static_assert(sizeof(struct task_body) <= WEFT_STACK_BODY_SIZE, "it lies in struct stack");
+
+static inline struct task_body *task_body(const struct task *task)
+{
+    return (struct task_body *)(void *)task->stack->body;
+}
+
+/* Written by the owning worker only; a stale reader sees 0 or a newer id, never its own again. */
+static inline uint64_t task_id(const struct task *task)
+{
+    return atomic_load_explicit(&((struct task *)(uintptr_t)task)->id, memory_order_relaxed);
+}
+
+/* Usable bytes that were asked for at spawn; 0: the default. */
+static inline size_t task_stack_size(const struct task *task)
+{
+    return task->flags & TASK_EXTRAS ? task->plain.extras->stack_size : 0;
+}
+
+/* Gives a task that is about to start its stack. */
+static inline void task_settle(struct task *task, struct stack *stack)
+{
+    task->stack = stack;
+    stack->task_id = task_id(task);
+    struct task_body *body = task_body(task);
+    body->task = task;
+    body->timer.place = 0;
+    body->locals = NULL;
+    body->deferred = NULL;
+    weft__san_open(&body->fiber, stack);
+}
+
+static inline weft_task task_handle(struct task *task)
+{
+    return (weft_task){.id = task_id(task), .slot = task};
+}
+
+/* The live or ended task of a handle; NULL if the handle is stale. */
+static inline struct task *task_of_handle(weft_task handle)
+{
+    struct task *task = handle.slot;
+    if (!task || handle.id == 0) return NULL;
+    return task_id(task) == handle.id ? task : NULL;
+}
+
+const char *weft__task_name(const struct task *task); /* NULL if it has none */
+
+/* What fn is called with. */
+void *weft__task_arg(struct task *task);
+
+/* The first function on a task's stack; never returns. */
+void weft__task_main(intptr_t task);
+
+/* Ends a task that never ran: on_drop, result -ENOMEM, joiners. On the worker's own stack. */
+void weft__task_drop(struct task *task);
+
+/* Gives up an ended task: frees what it owns and its record. */
+void weft__task_release(struct task *task);
+
+/* Makes a record; not yet queued. NULL: no memory. `home` NULL is the root scope. */
+struct spawn_request {
+    weft_fn fn;
+    void *arg;        /* when args_size is 0 and args is NULL */
+    const void *args; /* bytes to copy */
+    size_t args_size;
+    const struct weft_spawn_options *options; /* NULL: defaults */
+    const char *site;
+    struct scope *home;
+    weft_task *ret;
+};
+int weft__spawn(struct worker *worker, const struct spawn_request *request);
+
+/* The two halves of weft__spawn(), for other threads: the record is made by the caller's thread,
+ * and queued by the worker. */
+struct record_pool;
+int weft__task_prepare(struct record_pool *pool,
+                       const struct spawn_request *request,
+                       struct task **ret);
+void weft__task_adopt(struct worker *worker, struct task *task);
+void weft__task_adopt_foreign(struct worker *worker, struct task *task);
+
+/* One that came too late: it never runs. */
+void weft__task_drop_foreign(struct worker *worker, struct task *task);
+
+/* Cancels one task (flag, interrupt, wake). */
+void weft__task_cancel(struct task *task);
+
+/* Takes an ended task's result and releases it: 0; -EAGAIN if it has not ended. */
+int weft__join_take(struct task *target, int *ret_result);
+
+/* weft_cancel() on another thread than the task's: -ESRCH, -ENOMEM or 0. */
+int weft__cancel_from_elsewhere(weft_task handle);
+
+/* Runs fn(arg) for each deferred call, last first; and the destructors of task-locals. */
+void weft__defer_run(struct task *task);
+void weft__locals_free(struct task_body *body);
+
+#endif

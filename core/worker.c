@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's loop: poll, deliver, expire, run what is ready; and how it starts and ends.
+ *
+ * The loop runs on the thread's own stack; tasks run in weft__run_ready(). Within one turn the
+ * order is fixed on every backend: descriptors, wake-ups from other threads, timers.
+ */
+#include "core/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/chan_shared.h"
+#include "core/fdtable.h"
+#include "core/idle.h"
+#include "core/overflow.h"
+#include "core/park.h"
+#include "core/post.h"
+#include "core/report.h"
+#include "core/runtime.h"
+#include "core/select.h"
+#include "core/time.h"
+
+enum { EVENTS_PER_POLL = 256 };
+
+_Thread_local struct worker *weft__tls_worker __attribute__((tls_model("initial-exec"), used));
+
+static void turn(struct worker *worker, int64_t timeout_ns);
+static void expire_timers(struct worker *worker);
+static bool loop_is_over(struct worker *worker);
+
+void weft__worker_set(struct worker *worker)
+{
+    weft__tls_worker = worker;
+}
+
+#if !defined(__x86_64__) || defined(WEFT__PORTABLE_TLS)
+__attribute__((noinline)) struct worker *weft__worker(void)
+{
+    __asm__ volatile(""); /* keeps the call, so that no address is reused over a switch */
+    return weft__tls_worker;
+}
+#endif
+
+/* Weak: only there if the process has a C++ runtime. Itanium C++ ABI, 2.2.2. */
+extern struct cxa_globals *cxa_get_globals(void) __asm__("__cxa_get_globals") __attribute__((weak));
+
+int weft__worker_open(struct worker *worker, struct runtime *runtime)
+{
+    const struct settings *settings = &runtime->settings;
+    worker->runtime = runtime;
+    worker->errno_location = &errno;
+    worker->cxa = cxa_get_globals ? cxa_get_globals() : NULL;
+    worker->random.state = settings->config.seed;
+    worker->ready.shuffle.state = settings->shuffle_seed;
+    worker->ready.is_shuffled = settings->shuffle_seed != 0;
+    weft__records_open(&worker->records, NULL);
+
+    int result = weft__ready_open(&worker->ready);
+    if (result < 0) return result;
+    result =
+        weft__stacks_open(&worker->stacks, settings->config.stack_size, settings->guards_required);
+    if (result < 0) goto close_ready;
+    result = -ENOMEM;
+    worker->backend_state = calloc(1, weft__backend.state_size);
+    if (!worker->backend_state) goto close_stacks;
+    result = weft__backend.open(worker->backend_state);
+    if (result < 0) goto free_state;
+
+    weft__timers_open(&worker->timers, weft__worker_now(worker));
+    weft__san_open_thread(&worker->fiber);
+    return 0;
+
+free_state:
+    free(worker->backend_state);
+close_stacks:
+    weft__stacks_close(&worker->stacks);
+close_ready:
+    weft__ready_close(&worker->ready);
+    return result;
+}
+
+void weft__worker_close(struct worker *worker)
+{
+    weft__backend.close(worker->backend_state);
+    free(worker->backend_state);
+    weft__stacks_close(&worker->stacks);
+    weft__ready_close(&worker->ready);
+    weft__records_close(&worker->records);
+}
+
+/* ---- the loop ---- */
+
+void weft__worker_loop(struct worker *worker)
+{
+    while (!loop_is_over(worker)) {
+        int64_t timeout_ns = 0;
+        if (ready_is_empty(&worker->ready)) timeout_ns = weft__idle_timeout(worker);
+        if (timeout_ns == WEFT__IDLE_STUCK) {
+            weft__idle_stuck(worker);
+            continue;
+        }
+        turn(worker, timeout_ns);
+        weft__run_ready(worker);
+    }
+}
+
+/* The root has ended and every task with it, or their grace is over. */
+static bool loop_is_over(struct worker *worker)
+{
+    struct runtime *runtime = worker->runtime;
+    if (runtime->root && !runtime->is_given_up) return false;
+    if (worker->tasks_live == 0 || runtime->is_given_up) return true;
+    if (!runtime->is_over) {
+        runtime->is_over = true;
+        runtime->grace_end_ns =
+            time_after(weft__worker_now(worker), runtime->settings.config.grace_ns);
+        weft__runtime_cancel_all(runtime);
+    }
+    return weft__worker_now(worker) >= runtime->grace_end_ns;
+}
+
+/* One look at everything outside; sleeps up to `timeout_ns` first. */
+static void turn(struct worker *worker, int64_t timeout_ns)
+{
+    worker->turn++;
+    if (worker->fd_armed > 0 || timeout_ns != 0) {
+        struct weft_event events[EVENTS_PER_POLL];
+        int count = weft__idle_poll(worker, timeout_ns, events, EVENTS_PER_POLL);
+        if (count > 0) weft__fds_deliver(worker, events, count);
+    }
+    weft__inbox_drain(worker);
+    worker->turn_start_ns = weft__worker_now(worker);
+    expire_timers(worker);
+    worker->slices_left = worker->ready.is_shuffled ? 0 : READY_CLOCK_PERIOD;
+    worker->periods_left = READY_SLICES_PER_TURN / READY_CLOCK_PERIOD;
+}
+
+/* Every timer that is due, but for those that are armed meanwhile. */
+static void expire_timers(struct worker *worker)
+{
+    int64_t now_ns = worker->turn_start_ns;
+    uint64_t before_sequence = worker->timers.sequence;
+    struct timer *timer = NULL;
+    while ((timer = weft__timers_pop_due(&worker->timers, now_ns, before_sequence)) != NULL) {
+        struct task *task = NULL;
+        switch (timer->kind) {
+        case TIMER_SCOPE:
+            weft__scope_expire(container_of(timer, struct scope, timer));
+            break;
+        case TIMER_SELECT:
+            task = container_of(timer, struct task_body, timer)->task;
+            weft__select_timer(task);
+            break;
+        default:
+            task = container_of(timer, struct task_body, timer)->task;
+            weft__wake_queued(task, 0);
+            break;
+        }
+    }
+}

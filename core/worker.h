@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker: one thread with its own loop, ready queues, timers and stacks.
+ *
+ * Everything in struct worker belongs to its thread, except for the inbox and `is_asleep`, which
+ * are the only words that other threads and signal handlers touch.
+ */
+#ifndef WEFT_CORE_WORKER_H
+#define WEFT_CORE_WORKER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <weft/runtime.h>
+
+#include "backends/contract.h"
+#include "core/ready.h"
+#include "core/record.h"
+#include "core/stack.h"
+#include "core/task.h"
+#include "core/timer.h"
+
+/* What a task in the inbox asks for. */
+enum remote_request {
+    REMOTE_NONE = 0,
+    REMOTE_SPAWN = 1, /* queue an unstarted task of another thread */
+    REMOTE_WAKE = 2,  /* a shared channel has completed its operation: wake with wake_result */
+};
+
+/* What a timer belongs to. */
+enum timer_kind {
+    TIMER_SLEEP = 1,   /* a task in weft_sleep() */
+    TIMER_SELECT = 2,  /* a task in select: its timer case wins */
+    TIMER_SCOPE = 3,   /* a scope's deadline */
+    TIMER_BACKOFF = 4, /* a task in accept's pause; as TIMER_SLEEP */
+};
+
+/* The errno and the C++ exception words of this thread. */
+struct cxa_globals {
+    void *caught;
+    unsigned uncaught;
+};
+
+struct worker {
+    /* Hot: touched by every switch. */
+    struct task *current;     /* who runs; NULL on the worker's own stack */
+    int *errno_location;      /* of this thread */
+    struct cxa_globals *cxa;  /* of this thread; NULL if the process has no C++ runtime */
+    int budget;               /* operations left in this slice */
+    int slices_left;          /* until the next look at the clock */
+    int periods_left;         /* of such looks until the next turn */
+    _Atomic(uintptr_t) inbox; /* newest first; low bit: a task, else a struct weft_post */
+    uint64_t turn;            /* counts turns of the loop */
+    void *sp;                 /* the worker's own context while a task runs */
+    struct ready ready;
+    struct stack_cache stacks;
+    struct record_pool records;
+
+    struct runtime *runtime;
+    struct timers timers;
+    int64_t clock_offset_ns;           /* virtual clock: how far it has jumped */
+    int64_t turn_start_ns;             /* weft time when this turn began */
+    uint64_t slices;                   /* whole periods of READY_CLOCK_PERIOD, for the counters */
+    struct sanitizer_fiber dead_fiber; /* of the task that ended last; sanitizer builds */
+    bool has_dead_fiber;
+    uint64_t polls;
+    uint64_t tasks_total;
+    size_t tasks_live;    /* spawned and not ended */
+    size_t fd_waiters;    /* sleeping in a descriptor's queue */
+    size_t fd_armed;      /* descriptors registered with the backend */
+    size_t starved_count; /* unstarted tasks that found no stack */
+    struct task *starved; /* ... put aside until a task ends */
+    struct random random;
+    atomic_bool is_asleep;        /* in poll(), or about to be; pairs with the inbox */
+    struct sanitizer_fiber fiber; /* the worker's own stack, for the sanitizers */
+    void *backend_state;
+};
+
+/* The worker of the calling thread; NULL on other threads. Never cached over a switch. */
+#if defined(__x86_64__) && !defined(WEFT__PORTABLE_TLS)
+static inline struct worker *weft__worker(void)
+{
+    /* Opaque to the compiler, which may otherwise reuse the address after a switch; initial-exec
+     * model. https://www.akkadia.org/drepper/tls.pdf, 4.1.6 */
+    struct worker *worker;
+    __asm__ volatile("movq weft__tls_worker@gottpoff(%%rip), %0\n\t"
+                     "movq %%fs:(%0), %0"
+                     : "=r"(worker));
+    return worker;
+}
+#else
+struct worker *weft__worker(void);
+#endif
+void weft__worker_set(struct worker *worker);
+
+/* Time on the worker's clock, read now. */
+static inline int64_t weft__worker_now(const struct worker *worker)
+{
+    return weft__backend.now_ns(worker->backend_state) + worker->clock_offset_ns;
+}
+
+int weft__worker_open(struct worker *worker, struct runtime *runtime);
+void weft__worker_close(struct worker *worker);
+
+/* Runs tasks until the runtime is over: its root ended and all tasks with it, or grace passed. */
+void weft__worker_loop(struct worker *worker);
+
+/* Hands `entry` (a struct weft_post *, or a struct task * with the low bit set) to the worker and
+ * wakes it if it sleeps. Any thread, any signal handler. */
+void weft__inbox_push(struct worker *worker, uintptr_t entry);
+
+/* The same for a task with a remote request: to its own worker. */
+void weft__inbox_push_task(struct task *task);
+
+#endif
