@@ -226,7 +226,7 @@ static char *append_number(char *at, const char *end, uint64_t number)
 
 static void report(const struct stack *stack)
 {
-    char line[512];
+    char line[512] = "";
     char *at = line;
     const char *end = line + sizeof line - 1; /* room for the newline */
 
