@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -123,6 +124,70 @@ WEFT_TEST(c06, no_room_in_the_kernel_is_an_error_and_no_end)
     struct harness_child child;
     harness_run_child(&child, arm_without_room, NULL);
 
+    CHECK_EQ(child.exit_code, 0);
+    CHECK_STR(child.output, "");
+}
+
+/* Takes all memory that the process may still have; the blocks hang from one another. */
+static void *take_all_memory(void)
+{
+    struct rlimit limit = {.rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY};
+    CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    void *taken = NULL;
+    for (size_t size = 1 << 16; size >= sizeof(void *); size /= 2) {
+        for (void **block = malloc(size); block; block = malloc(size)) {
+            *block = taken;
+            taken = block;
+        }
+    }
+    return taken;
+}
+
+static void give_back(void *taken)
+{
+    while (taken) {
+        void *next = *(void **)taken;
+        free(taken);
+        taken = next;
+    }
+}
+
+static int work_without_memory(void *unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    int fds[2];
+    harness_pipe(fds);
+    int high = dup2(fds[0], 900);
+    if (!fixture_open(&fixture)) return 1;
+    void *other = calloc(1, weft__backend.state_size);
+    int fd_count = harness_fd_count();
+    void *taken = take_all_memory();
+
+    int opened = weft__backend.open(other);
+    CHECK(opened == 0 || opened == -ENOMEM);
+    if (opened == 0) weft__backend.close(other);
+    int armed = weft__backend.arm(fixture.state, high, READ, 1);
+    CHECK(armed == 0 || armed == -ENOMEM);
+    fixture_put(fds[1], 1);
+    CHECK_EQ(fixture_poll(&fixture, NS_PER_MS), armed == 0);
+
+    give_back(taken);
+    CHECK_EQ(harness_fd_count(), fd_count);
+    fixture_arm(&fixture, high, READ, 2);
+    CHECK_EQ(fixture_wait(&fixture, 2), READ);
+    fixture_close(&fixture);
+    free(other);
+    return 0;
+}
+
+WEFT_TEST(c06, no_memory_is_an_error_and_no_end)
+{
+    if (!HARNESS_SIZES_ARE_EXACT) return; /* sanitizers need address space of their own */
+    struct harness_child child;
+    harness_run_child(&child, work_without_memory, NULL);
+
+    CHECK(child.exited);
     CHECK_EQ(child.exit_code, 0);
     CHECK_STR(child.output, "");
 }
