@@ -12,6 +12,8 @@
 
 enum { REFUSALS_NAMED = 1000 };
 
+static struct task *pick_fast(struct worker *worker);
+static struct task *pick_any(struct worker *worker);
 static struct task *next_task(struct worker *worker);
 static struct task *next_task_slow(struct worker *worker);
 static bool prepare_start(struct worker *worker, struct task *task);
@@ -112,11 +114,12 @@ static inline int exchange(void **ret_from,
 
 #endif
 
-/* From a task that is queued or parked to whoever is next. Tail-called. */
+/* From a task that is queued or parked to whoever is next. Tail-called; the slow cases are kept out
+ * of this function, so that it needs no stack frame. */
 static inline int switch_from(struct worker *worker, struct task *self)
 {
-    struct task *next = next_task(worker);
-    if (unlikely(!next || next == self || next->state == TASK_UNSTARTED)) {
+    struct task *next = pick_fast(worker);
+    if (unlikely(!next || next->state != TASK_READY || next == self)) {
         return switch_slow(worker, self, next);
     }
     save_context(worker, self);
@@ -124,9 +127,11 @@ static inline int switch_from(struct worker *worker, struct task *self)
     return exchange(&self->sp, next->sp, next->wake_result, FIBER(self), FIBER(next));
 }
 
-/* Nobody is next (to the worker's own stack), the task itself is, or one that needs a stack. */
-static int switch_slow(struct worker *worker, struct task *self, struct task *next)
+/* `next` is what was picked already, or NULL: an unstarted task, the task itself, or nobody. */
+__attribute__((noinline)) static int
+switch_slow(struct worker *worker, struct task *self, struct task *next)
 {
+    if (!next) next = pick_any(worker);
     while (next && next->state == TASK_UNSTARTED && !prepare_start(worker, next)) {
         next = next_task(worker);
     }
@@ -168,34 +173,47 @@ static bool prepare_start(struct worker *worker, struct task *task)
     return true;
 }
 
-/* Whoever shall run next; NULL: a turn is due, or nobody is ready. */
-static inline struct task *next_task(struct worker *worker)
+/* The usual next task: from the slot or the queue of woken tasks. NULL: ask pick_any(). */
+static inline struct task *pick_fast(struct worker *worker)
 {
     struct ready *ready = &worker->ready;
     ready->batch_is_open = false;
-    if (unlikely(--worker->slices_left < 0 ||
-                 atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0)) {
-        return next_task_slow(worker);
-    }
+    if (unlikely(--worker->slices_left < 0)) return NULL;
+    /* relaxed: the drain that follows acquires */
+    if (unlikely(atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0)) return NULL;
 
-    struct task *slot = ready->slot;
-    if (slot) {
-        if (unlikely(ready->slot_run >= READY_SLOT_RUN)) return weft__ready_pick_slow(ready, false);
+    struct task *task = ready->slot;
+    if (task) {
+        if (unlikely(ready->slot_run >= READY_SLOT_RUN)) return NULL;
         ready->slot = NULL;
         ready->slot_run++;
-        return slot;
+        return task;
     }
-    if (ready->batch_count != 0) return weft__ready_pick_slow(ready, false);
+    task = ready->head;
+    if (unlikely(!task || ready->batch_count != 0)) return NULL;
     ready->slot_run = 0;
-    if (unlikely(!ready->head)) return NULL;
-    return ready_pop_woken(ready);
+    ready->head = task->next;
+    if (!ready->head) ready->tail = NULL;
+    return task;
+}
+
+/* Whoever shall run next, by all rules; NULL: a turn is due, or nobody is ready. */
+static struct task *pick_any(struct worker *worker)
+{
+    if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0) return NULL;
+    if (worker->slices_left < 0) return next_task_slow(worker);
+    return weft__ready_pick_slow(&worker->ready, false);
+}
+
+static inline struct task *next_task(struct worker *worker)
+{
+    struct task *task = pick_fast(worker);
+    return likely(task) ? task : pick_any(worker);
 }
 
 /* Once per period: is a turn due? Test schedules come here each time. */
 static struct task *next_task_slow(struct worker *worker)
 {
-    if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0) return NULL;
-
     bool is_shuffled = worker->ready.is_shuffled;
     worker->slices_left = is_shuffled ? 0 : READY_CLOCK_PERIOD - 1;
     worker->slices += is_shuffled ? 1 : READY_CLOCK_PERIOD;

@@ -48,10 +48,12 @@ struct task *weft__ready_pick_slow(struct ready *ready, bool oldest)
     if (ready->is_shuffled) return pick_random(ready);
 
     struct task *slot = ready->slot;
-    if (slot) { /* it has had its run: behind everybody */
-        ready->slot = NULL;
-        ready_push_woken(ready, slot);
+    ready->slot = NULL;
+    if (slot && ready->slot_run < READY_SLOT_RUN) {
+        ready->slot_run++;
+        return slot;
     }
+    if (slot) ready_push_woken(ready, slot); /* it has had its run: behind everybody */
     ready->slot_run = 0;
 
     bool unstarted_first = ready->unstarted_run < READY_UNSTARTED_RUN || !ready->head;
