@@ -71,6 +71,7 @@ static size_t page_size(void);
 static struct stack *slab_stack(const struct stack_slab *slab, unsigned index);
 static struct stack *stack_carve(struct stack_cache *cache);
 static struct stack *own_get(struct stack_cache *cache, size_t size);
+static bool runs_on(const struct stack *stack);
 static void own_close(struct stack_cache *cache);
 static struct stack_slab *slab_open(struct stack_cache *cache, size_t size, unsigned count);
 static void slab_unmap(struct stack_cache *cache, struct stack_slab *slab);
@@ -341,6 +342,13 @@ static struct stack *stack_carve(struct stack_cache *cache)
 /* A stack in a mapping of its own, for a size that is not the default. */
 static struct stack *own_get(struct stack_cache *cache, size_t size)
 {
+    struct stack *parted = cache->parting;
+    if (parted && parted->size == size && !runs_on(parted)) {
+        cache->parting = NULL;
+        cache->live_count++;
+        return parted;
+    }
+
     struct stack_slab *slab = slab_open(cache, size, 1);
     if (!slab) return NULL;
 
@@ -351,6 +359,12 @@ static struct stack *own_get(struct stack_cache *cache, size_t size)
     }
     cache->live_count++;
     return stack;
+}
+
+static bool runs_on(const struct stack *stack)
+{
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    return frame >= (uintptr_t)stack->bottom && frame < (uintptr_t)stack->top;
 }
 
 /* Unmaps the stack that was put last, now that nobody runs on it any more. */
