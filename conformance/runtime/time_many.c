@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TIME-23 to 27, 30, 33, 38: many timers, idle ones, timers beside descriptors, and after a fork.
+ * TIME-23 to 27, 30, 33, 34, 38: many timers, idle ones, timers beside descriptors, and after a fork.
  */
 #include <sys/wait.h>
 
@@ -328,6 +328,80 @@ WEFT_TEST(time, 33_timers_work_on_both_sides_of_a_fork)
 {
     int count = 0;
     CHECK_EQ(run_real(forking_root, &count), 0);
+}
+
+/* ---- 34: one turn ---- */
+
+struct turn {
+    struct weft_chan *chan;
+    int fds[2];
+    char text[4];
+    size_t count;
+};
+
+static int reads_in_turn(void *arg)
+{
+    struct turn *turn = arg;
+    char byte;
+    CHECK_EQ(weft_read(turn->fds[0], &byte, 1), 1);
+    turn->text[turn->count++] = 'i';
+    return 0;
+}
+
+static int receives_in_turn(void *arg)
+{
+    struct turn *turn = arg;
+    CHECK_EQ(weft_chan_recv(turn->chan, NULL), 0);
+    turn->text[turn->count++] = 't';
+    return 0;
+}
+
+static int sleeps_in_turn(void *arg)
+{
+    struct turn *turn = arg;
+    CHECK_EQ(weft_sleep(2 * WEFT_MSEC), 0);
+    turn->text[turn->count++] = 'd';
+    return 0;
+}
+
+static void *sends_in_turn(void *arg)
+{
+    struct turn *turn = arg;
+    CHECK_EQ(weft_chan_send(turn->chan, NULL), 0);
+    return NULL;
+}
+
+/* All three are due before the worker looks; the deadline even was first. */
+static int turn_root(void *arg)
+{
+    struct turn *turn = arg;
+    weft_task tasks[3] = {
+        start(sleeps_in_turn, turn), start(receives_in_turn, turn), start(reads_in_turn, turn)};
+    settle();
+    harness_sleep_ms(5);
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, sends_in_turn, turn), 0);
+    harness_sleep_ms(10);
+    put_byte(turn->fds[1], 'x');
+    CHECK_EQ(turn->count, 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(finish(tasks[i]), 0);
+    }
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_STR(turn->text, "itd");
+    return 0;
+}
+
+WEFT_TEST(time, 34_a_turn_does_descriptors_then_threads_then_timers)
+{
+    struct turn turn = {.count = 0};
+    struct weft_chan_options options = WEFT_CHAN_OPTIONS_INIT;
+    options.shared = 1;
+    CHECK_EQ(weft_chan_open_with(&turn.chan, &options), 0);
+    harness_pipe(turn.fds);
+
+    CHECK_EQ(run_real(turn_root, &turn), 0);
+    weft_chan_unref(turn.chan);
 }
 
 /* ---- 38: deadlines of reads ---- */
