@@ -34,10 +34,10 @@ _Static_assert(sizeof(struct post_words) <= sizeof(((struct weft_post *)0)->rese
 static uintptr_t *entry_next(uintptr_t entry)
 {
     if (entry & ENTRY_IS_TASK) {
-        struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK); // NOLINT
+        struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK);
         return &task->remote_next;
     }
-    return &post_words((struct weft_post *)entry)->next; // NOLINT
+    return &post_words((struct weft_post *)entry)->next;
 }
 
 void weft__inbox_push(struct worker *worker, uintptr_t entry)
@@ -63,7 +63,7 @@ void weft__inbox_push_task(struct task *task)
 static void run_entry(struct worker *worker, uintptr_t entry)
 {
     if (entry & ENTRY_IS_TASK) {
-        struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK); // NOLINT
+        struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK);
         if (task->remote == REMOTE_SPAWN) {
             task->remote = REMOTE_NONE;
             weft__task_adopt_foreign(worker, task);
@@ -72,7 +72,7 @@ static void run_entry(struct worker *worker, uintptr_t entry)
         }
         return;
     }
-    struct weft_post *post = (struct weft_post *)entry; // NOLINT
+    struct weft_post *post = (struct weft_post *)entry;
     void (*fn)(void *arg) = post->fn;
     void *arg = post->arg;
     /* release: the poster that finds it free may write the node again; pairs with weft_post() */
@@ -105,10 +105,10 @@ void weft__inbox_discard(struct worker *worker)
     while (entry) {
         uintptr_t next = *entry_next(entry);
         if (entry & ENTRY_IS_TASK) {
-            struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK); // NOLINT
+            struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK);
             if (task->remote == REMOTE_SPAWN) weft__task_drop_foreign(worker, task);
         } else {
-            struct weft_post *post = (struct weft_post *)entry; // NOLINT
+            struct weft_post *post = (struct weft_post *)entry;
             atomic_store_explicit(&post_words(post)->is_queued, 0, memory_order_release);
         }
         entry = next;
