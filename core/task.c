@@ -160,7 +160,7 @@ const char *weft__task_name(const struct task *task)
 
 void weft__task_main(intptr_t value)
 {
-    struct task *self = (struct task *)value; // NOLINT(performance-no-int-to-ptr)
+    struct task *self = (struct task *)value;
     weft__arrive(self);
 
     const struct weft_config *config = &self->worker->runtime->settings.config;
