@@ -351,11 +351,12 @@ WEFT_TEST(life, 17b_exit_in_a_thread_ends_the_process)
 
 static int refuse_to_end(void *arg)
 {
+    int result = 0;
     weft_shielded
     {
-        (void)weft_chan_recv((struct weft_chan *)arg, NULL);
+        result = weft_chan_recv((struct weft_chan *)arg, NULL);
     }
-    return 0;
+    return result;
 }
 
 static int main_with_survivor(int argc, char **argv)

@@ -308,7 +308,7 @@ static int root_deadlocks_stubbornly(void *arg)
     struct weft_chan *chan = open_chan(0, 0);
     weft_shielded
     {
-        (void)weft_chan_recv(chan, NULL);
+        CHECK_EQ(weft_chan_recv(chan, NULL), 0);
         CHECK_FAIL("a survivor was resumed");
     }
     return 0;
