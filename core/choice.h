@@ -2,10 +2,11 @@
 /*
  * In which order a select looks at its cases, and which of the ready ones it takes.
  *
- * Few cases: all are looked at, and each ready one replaces the choice with probability 1/k (Vitter's
- * reservoir of size one), which is exactly uniform. Many: a random affine permutation modulo a prime
- * is walked until the first ready one, so that the cost does not grow with the number of cases; two
- * ready cases win equally often, since affine maps over a prime field are 2-transitive.
+ * Few cases: all are looked at, and each ready one replaces the choice with probability 1/k
+ * (Vitter's reservoir of size one), which is exactly uniform. Many: a random affine permutation
+ * modulo a prime is walked until the first ready one, so that the cost does not grow with the
+ * number of cases; two ready cases win equally often, since affine maps over a prime field are
+ * 2-transitive.
  */
 #ifndef WEFT_CORE_CHOICE_H
 #define WEFT_CORE_CHOICE_H

@@ -3,7 +3,7 @@
  * The only place where a *thread* sleeps: the backend's poll(), and all that is decided before it.
  *
  * Lost wake-ups: the worker sets is_asleep and then looks at its inbox; a poster fills the inbox
- * and then looks at is_asleep. Both in sequentially consistent order, so at least one sees the other.
+ * and then looks at is_asleep. Both in sequentially consistent order: one sees the other at least.
  */
 #include "core/idle.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a worker does when no task is ready: for how long to sleep, or that nothing can ever wake it.
+ * What a worker does when no task is ready: for how long to sleep, or that nothing can wake it.
  */
 #ifndef WEFT_CORE_IDLE_H
 #define WEFT_CORE_IDLE_H

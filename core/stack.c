@@ -501,7 +501,7 @@ static void slab_settle(struct stack_cache *cache, struct stack_slab *slab)
         unsigned count = above ? (unsigned)__builtin_ctzll(above) : SLAB_STACKS_MAX;
         char *start = slab->base + unit * first + page_size();
         weft__san_unpoison(start, unit * count - page_size());
-        /* Guards in between survive this. Failing, the memory just stays: it is zeroed or reused. */
+        /* Guards in between survive this. Failing, the memory just stays: zeroed or reused. */
         (void)madvise(start, unit * count - page_size(), MADV_DONTNEED);
         leaving &= ~((UINT64_MAX >> (64 - count)) << first);
     }

@@ -13,8 +13,8 @@
 
 /*
  * Saves the caller's context, stores where in *ret_from, and continues `to`, whose own
- * weft__switch() call returns the low 32 bits of `value` (an int, so that blocking calls that return
- * int can end in a tail call). Saves callee-saved registers and the floating-point control
+ * weft__switch() call returns the low 32 bits of `value` (an int, so that blocking calls that
+ * return int can end in a tail call). Saves callee-saved registers and the floating-point control
  * words (loaded only where they differ). errno is the caller's business.
  * Meant to be called last (as a tail call), so that the only return address is the user's own.
  */

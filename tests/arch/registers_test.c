@@ -24,7 +24,8 @@
     } while (0)
 
 /*
- * int probe_registers(void **ret_from, void *to, intptr_t value, uint64_t seed, uint64_t *ret_kept):
+ * int probe_registers(void **ret_from, void *to, intptr_t value, uint64_t seed,
+ *                     uint64_t *ret_kept):
  * puts seed + i into the i-th callee-saved register, switches, and stores what is in them then.
  */
 #if defined(__x86_64__)

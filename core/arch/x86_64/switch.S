@@ -145,7 +145,7 @@ weft__switch_prepare:
     .cfi_endproc
     .size   weft__switch_prepare, . - weft__switch_prepare
 
-/* void weft__switch_restart(void *top [rdi], void (*entry)(intptr_t) [rsi], intptr_t value [rdx]) */
+/* void weft__switch_restart(void *top [rdi], void (*entry)(intptr_t) [rsi], intptr_t [rdx]) */
     .globl  weft__switch_restart
     .hidden weft__switch_restart
     .type   weft__switch_restart, @function
