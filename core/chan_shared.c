@@ -50,6 +50,12 @@ void weft__shared_unlock(void)
     (void)pthread_mutex_unlock(&shared_lock);
 }
 
+/* Not on POSIX's list of what a handler may call, but in glibc one atomic operation on the mutex. */
+bool weft__shared_try_lock(void)
+{
+    return pthread_mutex_trylock(&shared_lock) == 0;
+}
+
 /* ---- with the lock held ---- */
 
 static struct waiter *pop(struct list *queue)

@@ -7,6 +7,8 @@
 #ifndef WEFT_CORE_CHAN_SHARED_H
 #define WEFT_CORE_CHAN_SHARED_H
 
+#include <stdbool.h>
+
 #include <weft/chan.h>
 
 struct task;
@@ -14,6 +16,9 @@ struct task;
 /* Recursive: a select over local and shared channels may complete others while it holds it. */
 void weft__shared_lock(void);
 void weft__shared_unlock(void);
+
+/* False if another thread holds it; for signal handlers. */
+bool weft__shared_try_lock(void);
 
 /* With the lock held: 0, -EPIPE or -EAGAIN. */
 int weft__shared_send_now(struct weft_chan *chan, const void *value);

@@ -10,9 +10,13 @@
 
 struct runtime;
 
-/* Installs what the settings ask for: the dump signal, the watchdog; 0 or a negative errno. */
+/* Installs what the settings ask for: the dump signal, the watchdog; 0 or a negative errno. On the
+ * thread that will run the tasks. */
 int weft__report_open(struct runtime *runtime);
 void weft__report_close(struct runtime *runtime);
+
+/* In a forked child: the parent's runtimes are none of its business. */
+void weft__reports_forget(void);
 
 /* All tasks sleep and nothing can wake them: who waits for what, and where it was spawned. */
 void weft__report_deadlock(struct runtime *runtime);
@@ -20,7 +24,11 @@ void weft__report_deadlock(struct runtime *runtime);
 /* Tasks that did not end within the grace time. */
 void weft__report_survivors(struct runtime *runtime);
 
-/* Tasks that ended unjoined, or that were alive when the root returned; only when asked for. */
+/* The root task has returned, and nothing was cancelled because of it yet: names who is alive, if
+ * leaks are reported. */
+void weft__report_outliving(struct runtime *runtime);
+
+/* Tasks that ended unjoined, but for those that were named before; only when asked for. */
 void weft__report_leaks(struct runtime *runtime);
 
 #endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The task dump: who there is, in which state, waiting for what since when, from where.
+ *
+ * Lines have a fixed form, so that `sort | uniq -c` and grep can count them:
+ *   task 7 "reader": parked since turn 12 in chan recv (channel of a.c:3), stack 4096 of 65536,
+ *   spawned at a.c:9                                                        (on one line)
+ */
+#include "core/dump.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include <weft/report.h>
+#include <weft/select.h>
+#include <weft/time.h>
+
+#include "core/chan.h"
+#include "core/chan_shared.h"
+#include "core/fdtable.h"
+#include "core/park.h"
+#include "core/runtime.h"
+#include "core/scope.h"
+
+enum {
+    CASES_SHOWN = 8,  /* of a select */
+    SCOPES_SEEN = 64, /* looking for a task's deadline */
+};
+
+static void put_task(struct dump *dump, const struct task *task);
+static void put_wait(struct dump *dump, const struct task *task);
+static void put_chan(struct dump *dump, const struct task *task, const struct weft_chan *chan);
+static void put_cases(struct dump *dump, const struct task *task);
+static void put_case(struct dump *dump, const struct task *task, const struct weft_case *which);
+static void put_deadline(struct dump *dump, const struct task *task);
+static void put_stack(struct dump *dump, const struct task *task);
+
+static const char *const state_names[] = {
+    [TASK_FREE] = "free",
+    [TASK_UNSTARTED] = "unstarted",
+    [TASK_READY] = "ready",
+    [TASK_RUNNING] = "running",
+    [TASK_PARKED] = "parked",
+    [TASK_ENDED] = "ended",
+};
+
+enum { STATE_COUNT = sizeof state_names / sizeof *state_names };
+
+int weft_dump(int fd)
+{
+    struct worker *worker = weft__worker();
+    if (!worker) return weft__not_in_task();
+
+    struct dump dump;
+    weft__dump_open(&dump, worker->runtime, fd, false);
+    weft__dump_all(&dump);
+    return weft__dump_close(&dump);
+}
+
+void weft__dump_open(struct dump *dump, struct runtime *runtime, int fd, bool in_signal)
+{
+    weft__text_open(&dump->text, dump->buffer, sizeof dump->buffer, fd);
+    dump->runtime = runtime;
+    dump->in_signal = in_signal;
+}
+
+int weft__dump_close(struct dump *dump)
+{
+    return weft__text_close(&dump->text);
+}
+
+bool weft__dump_is_alive(const struct task *task)
+{
+    return task->state != TASK_ENDED;
+}
+
+/* ---- all tasks ---- */
+
+void weft__dump_visit(struct runtime *runtime,
+                      bool in_signal,
+                      void (*visit)(struct task *task, void *arg),
+                      void *arg)
+{
+    if (!in_signal) {
+        weft__runtime_visit(runtime, visit, arg);
+        return;
+    }
+    weft__records_visit(&runtime->worker.records, visit, arg);
+    /* its holder may be waiting for what the interrupted code holds, as the heap's lock */
+    if (pthread_mutex_trylock(&runtime->foreign_lock) != 0) return;
+    weft__records_visit(&runtime->foreign_records, visit, arg);
+    (void)pthread_mutex_unlock(&runtime->foreign_lock);
+}
+
+static void count_state(struct task *task, void *arg)
+{
+    size_t *counts = arg;
+    if (task->state < STATE_COUNT) counts[task->state]++;
+}
+
+static void put_heading(struct dump *dump)
+{
+    struct text *text = &dump->text;
+    size_t counts[STATE_COUNT] = {0};
+    weft__dump_visit(dump->runtime, dump->in_signal, count_state, counts);
+    size_t all = 0;
+    for (size_t state = TASK_UNSTARTED; state < STATE_COUNT; state++) all += counts[state];
+
+    const struct worker *worker = &dump->runtime->worker;
+    weft__text_put(text, "weft: ");
+    weft__text_number(text, all);
+    weft__text_put(text, all == 1 ? " task" : " tasks");
+    for (size_t state = TASK_UNSTARTED; state < STATE_COUNT; state++) {
+        weft__text_put(text, ", ");
+        weft__text_number(text, counts[state]);
+        weft__text_put(text, " ");
+        weft__text_put(text, state_names[state]);
+    }
+    weft__text_put(text, "; turn ");
+    weft__text_number(text, worker->turn);
+    weft__text_put(text, ", backend ");
+    weft__text_put(text, weft__backend.name);
+    weft__text_end_line(text);
+    if (worker->stacks.unguarded_count > 0) {
+        weft__text_put(text, "weft: stacks without a guard: ");
+        weft__text_number(text, worker->stacks.unguarded_count);
+        weft__text_put(text, " (vm.max_map_count allows no more)");
+        weft__text_end_line(text);
+    }
+}
+
+void weft__dump_all(struct dump *dump)
+{
+    put_heading(dump);
+    (void)weft__dump_tasks(dump, NULL);
+}
+
+/* One walk over the records: those in one state that pass the filter. */
+struct walk {
+    struct dump *dump;
+    dump_filter_fn *shows;
+    unsigned state;
+    size_t count;
+};
+
+static void put_if_shown(struct task *task, void *arg)
+{
+    struct walk *walk = arg;
+    if (task->state != walk->state) return;
+    if (walk->shows && !walk->shows(task)) return;
+    put_task(walk->dump, task);
+    walk->count++;
+}
+
+size_t weft__dump_tasks(struct dump *dump, dump_filter_fn *shows)
+{
+    static const uint8_t order[] = {
+        TASK_RUNNING, TASK_READY, TASK_UNSTARTED, TASK_PARKED, TASK_ENDED};
+
+    struct walk walk = {.dump = dump, .shows = shows};
+    for (size_t i = 0; i < sizeof order; i++) {
+        walk.state = order[i];
+        weft__dump_visit(dump->runtime, dump->in_signal, put_if_shown, &walk);
+    }
+    return walk.count;
+}
+
+/* ---- one task ---- */
+
+static void put_site(struct text *text, const char *before, const char *site)
+{
+    weft__text_put(text, before);
+    weft__text_put(text, site ? site : "an unknown place");
+}
+
+static void put_name(struct text *text, const struct task *task)
+{
+    weft__text_number(text, task_id(task));
+    const char *name = weft__task_name(task);
+    if (!name) return;
+    weft__text_put(text, " ");
+    weft__text_quote(text, name);
+}
+
+void weft__dump_who(struct text *text, const struct task *task)
+{
+    put_name(text, task);
+    put_site(text, ", spawned at ", task->site);
+}
+
+static void put_task(struct dump *dump, const struct task *task)
+{
+    struct text *text = &dump->text;
+    unsigned state = task->state;
+    weft__text_put(text, "task ");
+    put_name(text, task);
+    weft__text_put(text, ": ");
+    weft__text_put(text, state < STATE_COUNT ? state_names[state] : "?");
+    if (state == TASK_PARKED) put_wait(dump, task);
+    if (state == TASK_ENDED) {
+        weft__text_put(text, " with ");
+        weft__text_signed(text, task->result);
+        weft__text_put(text, ", not joined");
+    } else {
+        put_deadline(dump, task);
+        if (task->interrupt == -ECANCELED) weft__text_put(text, ", cancelled");
+        if (task->interrupt == -ETIMEDOUT) weft__text_put(text, ", expired");
+        if (task->flags & TASK_NAMED_BUSY) weft__text_put(text, ", ignores its cancellation");
+        if (task->flags & TASK_ENDING) weft__text_put(text, ", in its deferred calls");
+        put_stack(dump, task);
+    }
+    put_site(text, ", spawned at ", task->site);
+    weft__text_end_line(text);
+}
+
+/* ---- what it waits for ---- */
+
+enum wait_class weft__wait_class(const struct wait_kind *kind)
+{
+    static const struct {
+        const char *prefix;
+        enum wait_class class;
+    } classes[] = {
+        {"chan", WAIT_CHAN}, {"select", WAIT_SELECT}, {"sleep", WAIT_TIME},
+        {"join", WAIT_JOIN}, {"scope", WAIT_SCOPE},
+    };
+    if (!kind) return WAIT_OTHER;
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        size_t size = strlen(classes[i].prefix);
+        if (strncmp(kind->name, classes[i].prefix, size) == 0) return classes[i].class;
+    }
+    return WAIT_FD;
+}
+
+static void put_left(struct dump *dump, int64_t deadline_ns)
+{
+    if (deadline_ns == WEFT_FOREVER) {
+        weft__text_put(&dump->text, "forever");
+        return;
+    }
+    weft__text_duration(&dump->text, deadline_ns - weft__worker_now(&dump->runtime->worker));
+    weft__text_put(&dump->text, " left");
+}
+
+static void put_wait(struct dump *dump, const struct task *task)
+{
+    struct text *text = &dump->text;
+    const struct wait_kind *kind = task->wait.kind;
+    weft__text_put(text, " since turn ");
+    weft__text_number(text, task->since_turn);
+    if (!kind) return;
+
+    weft__text_put(text, " in ");
+    weft__text_put(text, kind->name);
+    weft__text_put(text, " (");
+    switch (weft__wait_class(kind)) {
+    case WAIT_CHAN:
+        put_chan(dump, task, task->wait.object);
+        break;
+    case WAIT_SELECT:
+        put_cases(dump, task);
+        break;
+    case WAIT_TIME:
+        put_left(dump, task->stack ? task_body(task)->timer.deadline_ns : 0);
+        break;
+    case WAIT_FD:
+        weft__text_put(text, "descriptor ");
+        weft__text_signed(text, weft__fd_of_wait(task));
+        break;
+    case WAIT_JOIN:
+        weft__text_put(text, "task ");
+        weft__text_number(text, task_id(task->wait.object));
+        break;
+    case WAIT_SCOPE:
+        put_site(text, "scope of ", ((const struct scope *)task->wait.object)->site);
+        break;
+    case WAIT_OTHER:
+        break;
+    }
+    weft__text_put(text, ")");
+}
+
+/* A shared channel may be gone as soon as it has completed the task's operation: under the lock
+ * this is known. */
+static void put_chan(struct dump *dump, const struct task *task, const struct weft_chan *chan)
+{
+    if (!dump->in_signal) {
+        weft__shared_lock();
+    } else if (!weft__shared_try_lock()) {
+        weft__text_put(&dump->text, "a channel");
+        return;
+    }
+    bool is_there = task->remote != REMOTE_WAKE;
+    const char *site = is_there ? chan->site : NULL;
+    weft__shared_unlock();
+
+    if (is_there) {
+        put_site(&dump->text, "channel of ", site);
+    } else {
+        weft__text_put(&dump->text, "done");
+    }
+}
+
+static void put_cases(struct dump *dump, const struct task *task)
+{
+    const struct weft_case *cases = task->wait.object;
+    size_t shown = 0;
+    size_t left = 0;
+    for (size_t i = 0; i < task->wait.count; i++) {
+        if (cases[i].kind == WEFT_CASE_DISABLED || cases[i].kind == WEFT_CASE_DEFAULT) continue;
+        if (shown == CASES_SHOWN) {
+            left++;
+            continue;
+        }
+        if (shown++ > 0) weft__text_put(&dump->text, "; ");
+        put_case(dump, task, &cases[i]);
+    }
+    if (left == 0) return;
+    weft__text_put(&dump->text, "; and ");
+    weft__text_number(&dump->text, left);
+    weft__text_put(&dump->text, " more");
+}
+
+static void put_case(struct dump *dump, const struct task *task, const struct weft_case *which)
+{
+    struct text *text = &dump->text;
+    switch (which->kind) {
+    case WEFT_CASE_SEND:
+        weft__text_put(text, "send, ");
+        put_chan(dump, task, which->object);
+        break;
+    case WEFT_CASE_RECV:
+        weft__text_put(text, "recv, ");
+        put_chan(dump, task, which->object);
+        break;
+    case WEFT_CASE_TIMER:
+        put_left(dump, which->number);
+        break;
+    case WEFT_CASE_READABLE:
+        weft__text_put(text, "readable, descriptor ");
+        weft__text_signed(text, which->number);
+        break;
+    case WEFT_CASE_WRITABLE:
+        weft__text_put(text, "writable, descriptor ");
+        weft__text_signed(text, which->number);
+        break;
+    case WEFT_CASE_JOINED:
+        weft__text_put(text, "task ");
+        weft__text_signed(text, which->number);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The earliest deadline of the scopes that the task is in. */
+static void put_deadline(struct dump *dump, const struct task *task)
+{
+    int64_t deadline_ns = WEFT_FOREVER;
+    const struct scope *scope = task->scope;
+    for (int i = 0; scope && i < SCOPES_SEEN; i++) {
+        const struct timer *timer = &scope->timer;
+        if (weft__timer_is_armed(timer) && timer->deadline_ns < deadline_ns) {
+            deadline_ns = timer->deadline_ns;
+        }
+        if (scope->flags & SCOPE_SHIELD) break;
+        scope = scope->parent;
+    }
+    if (deadline_ns == WEFT_FOREVER) return;
+    weft__text_put(&dump->text, ", deadline ");
+    put_left(dump, deadline_ns);
+}
+
+static void put_stack(struct dump *dump, const struct task *task)
+{
+    const struct stack *stack = task->stack;
+    if (!stack) return;
+    weft__text_put(&dump->text, ", stack ");
+    weft__text_number(&dump->text, weft__stack_high_water(stack));
+    weft__text_put(&dump->text, " of ");
+    weft__text_number(&dump->text, stack->size);
+    if (!stack->guarded) weft__text_put(&dump->text, " without a guard");
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The task dump: one line per task, from the records.
+ *
+ * Everything here may be called in a signal handler that interrupts the tasks' own thread: then the
+ * runtime stands still, but at any instruction, so that a record is believed only as far as it
+ * cannot lead outside of mapped memory.
+ */
+#ifndef WEFT_CORE_DUMP_H
+#define WEFT_CORE_DUMP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/text.h"
+#include "core/wait.h"
+
+struct runtime;
+struct task;
+
+/* Text about one runtime. */
+struct dump {
+    struct text text;
+    struct runtime *runtime;
+    bool in_signal;    /* in a signal handler: no lock is waited for */
+    char buffer[1024]; /* small: the handler runs on a task's stack where there is no other */
+};
+
+void weft__dump_open(struct dump *dump, struct runtime *runtime, int fd, bool in_signal);
+
+/* 0, or the negative errno of the first write() that failed. */
+int weft__dump_close(struct dump *dump);
+
+/* As weft__runtime_visit(); in a signal handler it leaves out the tasks of other threads' spawns
+ * while one of these is under way. */
+void weft__dump_visit(struct runtime *runtime,
+                      bool in_signal,
+                      void (*visit)(struct task *task, void *arg),
+                      void *arg);
+
+/* Which tasks a dump shows. */
+typedef bool dump_filter_fn(const struct task *task);
+bool weft__dump_is_alive(const struct task *task); /* it has not ended */
+
+/* Writes a line for each task that passes the filter (NULL: all), by state; returns how many. */
+size_t weft__dump_tasks(struct dump *dump, dump_filter_fn *shows);
+
+/* Writes a heading with the numbers, and all tasks: what weft_dump() and the dump signal show. */
+void weft__dump_all(struct dump *dump);
+
+/* Writes `7 "reader", spawned at main.c:12`. */
+void weft__dump_who(struct text *text, const struct task *task);
+
+/* What a sleep is about, for counting and for showing its object. */
+enum wait_class { WAIT_OTHER, WAIT_CHAN, WAIT_SELECT, WAIT_TIME, WAIT_FD, WAIT_JOIN, WAIT_SCOPE };
+enum wait_class weft__wait_class(const struct wait_kind *kind);
+
+#endif

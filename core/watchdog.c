@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The watchdog: looks at its worker a few times per period, and reports, once per slice, a task
+ * that was still in the same slice after a whole period of real time.
+ *
+ * What it reads the worker writes with plain stores: nothing on the hot path pays for the watchdog.
+ * A look may be torn between two slices, and then differs from the next one, which is harmless. A
+ * record is never unmapped; of what else belongs to a task only the static spawn site is read.
+ */
+#include "core/watchdog.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <weft/time.h>
+
+#include "core/runtime.h"
+#include "core/text.h"
+
+enum { LOOKS_PER_PERIOD = 4 };
+
+struct watchdog {
+    struct runtime *runtime;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t stop_asked; /* its clock is CLOCK_MONOTONIC */
+    bool stops;                /* guarded by lock */
+};
+
+/* What tells one slice of a worker from the next. */
+struct slice {
+    const struct task *task; /* NULL: the worker is not in a task */
+    uint64_t turn;
+    uint64_t slices;
+    int slices_left;
+};
+
+static void *watch(void *arg);
+static struct slice look_at(const struct worker *worker);
+static void report(const struct watchdog *watchdog, const struct task *task, int64_t held_ns);
+
+int weft__watchdog_open(struct watchdog **ret, struct runtime *runtime)
+{
+    struct watchdog *watchdog = calloc(1, sizeof *watchdog);
+    if (!watchdog) return -ENOMEM;
+    watchdog->runtime = runtime;
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes); /* these four cannot fail on Linux */
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&watchdog->stop_asked, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    (void)pthread_mutex_init(&watchdog->lock, NULL);
+
+    sigset_t all;
+    sigset_t former;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &former); /* signals are the program's business */
+    int error = pthread_create(&watchdog->thread, NULL, watch, watchdog);
+    (void)pthread_sigmask(SIG_SETMASK, &former, NULL);
+    if (error != 0) {
+        free(watchdog);
+        return -error;
+    }
+    *ret = watchdog;
+    return 0;
+}
+
+void weft__watchdog_close(struct watchdog *watchdog)
+{
+    if (!watchdog) return;
+    (void)pthread_mutex_lock(&watchdog->lock);
+    watchdog->stops = true;
+    (void)pthread_cond_signal(&watchdog->stop_asked);
+    (void)pthread_mutex_unlock(&watchdog->lock);
+    (void)pthread_join(watchdog->thread, NULL);
+    (void)pthread_mutex_destroy(&watchdog->lock);
+    (void)pthread_cond_destroy(&watchdog->stop_asked);
+    free(watchdog);
+}
+
+static int64_t real_now(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail on Linux */
+    return now.tv_sec * WEFT_SEC + now.tv_nsec;
+}
+
+/* True when the watchdog shall stop. */
+static bool sleep_until(struct watchdog *watchdog, int64_t deadline_ns)
+{
+    struct timespec deadline = {.tv_sec = deadline_ns / WEFT_SEC, .tv_nsec = deadline_ns % WEFT_SEC};
+    (void)pthread_mutex_lock(&watchdog->lock);
+    int error = 0;
+    while (!watchdog->stops && error == 0) {
+        error = pthread_cond_timedwait(&watchdog->stop_asked, &watchdog->lock, &deadline);
+    }
+    bool stops = watchdog->stops;
+    (void)pthread_mutex_unlock(&watchdog->lock);
+    return stops;
+}
+
+static void *watch(void *arg)
+{
+    struct watchdog *watchdog = arg;
+    int64_t period_ns = watchdog->runtime->settings.config.watchdog_ns;
+    int64_t step_ns = period_ns / LOOKS_PER_PERIOD + 1;
+    struct slice before = {0};
+    int64_t since_ns = real_now();
+    bool is_reported = false;
+
+    while (!sleep_until(watchdog, real_now() + step_ns)) {
+        struct slice now = look_at(&watchdog->runtime->worker);
+        int64_t now_ns = real_now();
+        bool is_same = now.task == before.task && now.turn == before.turn &&
+                       now.slices == before.slices && now.slices_left == before.slices_left;
+        if (!is_same) {
+            before = now;
+            since_ns = now_ns;
+            is_reported = false;
+        } else if (now.task && !is_reported && now_ns - since_ns >= period_ns) {
+            is_reported = true;
+            report(watchdog, now.task, now_ns - since_ns);
+        }
+    }
+    return NULL;
+}
+
+/* Relaxed loads of what the worker stores plainly; see the head of this file. */
+__attribute__((no_sanitize("thread"))) static struct slice look_at(const struct worker *worker)
+{
+    return (struct slice){
+        .task = __atomic_load_n(&worker->current, __ATOMIC_RELAXED),
+        .turn = __atomic_load_n(&worker->turn, __ATOMIC_RELAXED),
+        .slices = __atomic_load_n(&worker->slices, __ATOMIC_RELAXED),
+        .slices_left = __atomic_load_n(&worker->slices_left, __ATOMIC_RELAXED),
+    };
+}
+
+__attribute__((no_sanitize("thread"))) static void
+report(const struct watchdog *watchdog, const struct task *task, int64_t held_ns)
+{
+    const char *site = __atomic_load_n(&task->site, __ATOMIC_RELAXED);
+    char buffer[512];
+    struct text text;
+    weft__text_open(&text, buffer, sizeof buffer, watchdog->runtime->settings.config.report_fd);
+    weft__text_put(&text, "weft: task ");
+    weft__text_number(&text, task_id(task));
+    weft__text_put(&text, " has held its worker for ");
+    weft__text_duration(&text, held_ns);
+    weft__text_put(&text, ", spawned at ");
+    weft__text_put(&text, site ? site : "an unknown place");
+    weft__text_end_line(&text);
+    (void)weft__text_close(&text); /* there is no other place to complain */
+}
