@@ -153,6 +153,7 @@ WEFT_EXTERN_C_END
 /* (duration in ns[, &status]) */
 #define weft_after(...)                                                                            \
     WEFT__PICK_2(__VA_ARGS__, weft_case_after, WEFT__AFTER_1, ~)(__VA_ARGS__)
+
 #define WEFT__AFTER_1(duration) weft_case_after(duration, NULL)
 
 /* (absolute deadline in ns[, &status]) */
