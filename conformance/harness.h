@@ -105,12 +105,8 @@ void harness_needs_order(void);
 int harness_fd_count(void);
 size_t harness_resident_size(void); /* bytes */
 
-/* Sanitizers keep freed memory and shadows of it: sizes say little there. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HARNESS_SIZES_ARE_EXACT false
-#else
-#define HARNESS_SIZES_ARE_EXACT true
-#endif
+/* False under sanitizers and Valgrind, which keep freed memory and need much of their own. */
+bool harness_sizes_are_exact(void);
 
 /* Lowers the limit of open files so that `spare` more descriptors fit. Only in a child. */
 void harness_limit_fds(int spare);

@@ -53,7 +53,7 @@ WEFT_TEST(c03, a_thousand_cycles_leave_nothing)
     }
 
     CHECK_EQ(harness_fd_count(), fd_count);
-    if (HARNESS_SIZES_ARE_EXACT) {
+    if (harness_sizes_are_exact()) {
         CHECK_WITHIN(harness_resident_size(), 0, resident + (1 << 20));
     }
 }

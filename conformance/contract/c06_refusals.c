@@ -39,7 +39,7 @@ WEFT_TEST(c06, numbers_that_are_not_open_are_refused)
     CHECK_EQ(weft__backend.arm(fixture.state, 999, READ, 1), -EBADF);
     size_t resident = harness_resident_size();
     CHECK_EQ(weft__backend.arm(fixture.state, INT_MAX, WRITE, 1), -EBADF);
-    if (HARNESS_SIZES_ARE_EXACT) {
+    if (harness_sizes_are_exact()) {
         CHECK_WITHIN(harness_resident_size(), 0, resident + (8 << 20)); /* no table up to there */
     }
     CHECK_QUIET(&fixture);
@@ -116,6 +116,7 @@ static int arm_without_room(void *unused)
     CHECK(result == -ENOSPC || result == 0);
     weft__backend.disarm(fixture.state, fds[0]);
     CHECK_EQ(fixture_poll(&fixture, NS_PER_MS), 0);
+    fixture_close(&fixture);
     return 0;
 }
 
@@ -183,7 +184,7 @@ static int work_without_memory(void *unused)
 
 WEFT_TEST(c06, no_memory_is_an_error_and_no_end)
 {
-    if (!HARNESS_SIZES_ARE_EXACT) return; /* sanitizers need address space of their own */
+    if (!harness_sizes_are_exact()) return; /* sanitizers need address space of their own */
     struct harness_child child;
     harness_run_child(&child, work_without_memory, NULL);
 
