@@ -139,7 +139,17 @@ struct stack *weft__stack_get_slow(struct stack_cache *cache, size_t size)
 
     /* A smaller one would cost as much: only the pages that are used take memory. */
     if (size > cache->default_size) return own_get(cache, size);
-    if (cache->free) return weft__stack_get(cache, 0);
+    struct stack *hot = cache->free;
+    if (hot && !runs_on(hot)) return weft__stack_get(cache, 0);
+
+    /* The hottest one is being left, but not yet: nobody may start on it under its user's feet. */
+    if (hot && hot->next) {
+        struct stack *second = hot->next;
+        hot->next = second->next;
+        cache->free_count--;
+        cache->live_count++;
+        return second;
+    }
 
     struct stack *stack = stack_carve(cache);
     if (stack) cache->live_count++;
@@ -361,6 +371,7 @@ static struct stack *own_get(struct stack_cache *cache, size_t size)
     return stack;
 }
 
+/* True if the calling function's own frame lies on this stack. */
 static bool runs_on(const struct stack *stack)
 {
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/arch/switch.h"
 #include "core/random.h"
 #include "core/sanitize.h"
 #include "core/stack.h"
@@ -243,6 +245,59 @@ Test(stack, the_own_mapping_outlives_the_put_by_one_switch)
 
     weft__stacks_trim(&cache);
     cr_assert_eq(mincore(bottom, PAGE, &resident), -1);
+    weft__stacks_close(&cache);
+}
+
+static void *outside;
+
+/* As a task that ends and finds that the next one asks for a size. */
+static void leave(intptr_t value)
+{
+    struct stack *own = (struct stack *)value;
+    void *nowhere;
+    weft__stack_put(&cache, own);
+    stacks[0] = weft__stack_get(&cache, 20 * KIB);
+    stacks[1] = weft__stack_get(&cache, 20 * KIB);
+    (void)weft__switch(&nowhere, outside, 0);
+}
+
+Test(stack, a_stack_that_is_being_left_is_not_handed_out)
+{
+    if (WEFT__SANITIZED) cr_skip_test("nothing is announced here");
+    open_cache();
+    struct stack *stack = weft__stack_get(&cache, 0);
+
+    void *inside = weft__switch_prepare(stack->top, leave);
+    (void)weft__switch(&outside, inside, (intptr_t)stack);
+
+    cr_assert(stacks[0] && stacks[0] != stack);
+    cr_assert(stacks[1] && stacks[1] != stack && stacks[1] != stacks[0]);
+    cr_assert_eq(weft__stack_get(&cache, 0), stack);
+    cr_assert_eq(cache.live_count, 3);
+    weft__stack_put(&cache, stack);
+    put_many(2);
+    weft__stacks_close(&cache);
+}
+
+static int probe_in_child(const void *address)
+{
+    pid_t child = fork();
+    if (child == 0) _exit(probe(address));
+    int status = 0;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+Test(stack, guards_survive_a_fork)
+{
+    open_cache();
+    get_many(100);
+
+    for (int i = 0; i < 100; i += 33) {
+        cr_assert_eq(probe_in_child(guard_of(stacks[i])), EFAULT);
+        cr_assert_eq(probe_in_child(stacks[i]->bottom), 0);
+    }
+    put_many(100);
     weft__stacks_close(&cache);
 }
 
