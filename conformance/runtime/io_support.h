@@ -158,8 +158,7 @@ static inline int write_once(void *arg)
 static inline int wait_for(int fd, int events, int64_t duration_ns)
 {
     int result = 0;
-    weft_with_timeout(duration_ns)
-    {
+    weft_with_timeout(duration_ns) {
         result = weft_wait_fd(fd, events);
     }
     return result;

@@ -181,7 +181,8 @@ static int watch_denied_root(void *arg)
     CHECK_EQ(wait_for(fds[0], WEFT_READABLE, 10 * WEFT_MSEC), expected);
     char byte;
     ssize_t result = 0;
-    weft_with_timeout(10 * WEFT_MSEC) result = weft_read(fds[0], &byte, 1);
+    weft_with_timeout(10 * WEFT_MSEC)
+        result = weft_read(fds[0], &byte, 1);
     CHECK_EQ(result, expected);
     put_byte(fds[1], 'x');
     CHECK_EQ(weft_read(fds[0], &byte, 1), 1);

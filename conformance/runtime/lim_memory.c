@@ -125,7 +125,8 @@ static int call_read(void)
 {
     char byte;
     ssize_t result = 0;
-    weft_with_timeout(10 * WEFT_USEC) result = weft_read(made_fd, &byte, 1);
+    weft_with_timeout(10 * WEFT_USEC)
+        result = weft_read(made_fd, &byte, 1);
     return result == -ETIMEDOUT ? 0 : (int)result;
 }
 
@@ -230,11 +231,11 @@ WEFT_TEST(lim, 03_a_run_without_memory_fails_and_leaves_nothing)
 /* ---- 07: a hundred thousand tasks, and too many ---- */
 
 #ifdef __SANITIZE_ADDRESS__
-#define MANY          10000
-#define BYTES_A_TASK  (64 << 10)
+#define MANY         10000
+#define BYTES_A_TASK (64 << 10)
 #else
-#define MANY          100000
-#define BYTES_A_TASK  (12 << 10) /* its record, a page or two of stack, and what the kernel hides */
+#define MANY         100000
+#define BYTES_A_TASK (12 << 10) /* its record, a page or two of stack, and what the kernel hides */
 #endif
 
 static int sleeps_once(void *arg)

@@ -11,8 +11,7 @@
 static int accept_within(int listener, int64_t duration_ns)
 {
     int fd = 0;
-    weft_with_timeout(duration_ns)
-    {
+    weft_with_timeout(duration_ns) {
         fd = weft_accept(listener, NULL, NULL);
     }
     return fd;
@@ -27,8 +26,7 @@ static int accept_deadline_root(void *arg)
     CHECK_EQ(accept_within(listener, -WEFT_SEC), -ETIMEDOUT);
     int64_t start_ns = harness_now_ns();
     CHECK_EQ(accept_within(listener, 50 * WEFT_MSEC), -ETIMEDOUT);
-    CHECK_WITHIN(
-        harness_now_ns() - start_ns, 50 * WEFT_MSEC, 50 * WEFT_MSEC + harness_slack_ns());
+    CHECK_WITHIN(harness_now_ns() - start_ns, 50 * WEFT_MSEC, 50 * WEFT_MSEC + harness_slack_ns());
 
     int client = -1;
     CHECK_EQ(weft_tcp_dial(&client, address.text), 0);
@@ -271,8 +269,7 @@ static int adopts_connected_root(void *arg)
     char bytes[8];
     CHECK_EQ(weft_read(server, bytes, sizeof bytes), 3);
     int result = 0;
-    weft_with_timeout(5 * WEFT_MSEC)
-    {
+    weft_with_timeout(5 * WEFT_MSEC) {
         result = (int)weft_read(client, bytes, sizeof bytes);
     }
     CHECK_EQ(result, -ETIMEDOUT); /* it blocks, and did not block us */
@@ -280,8 +277,7 @@ static int adopts_connected_root(void *arg)
     /* A full one, too: the write must not stand still in the kernel. */
     static const char block[1 << 20];
     size_t done = 0;
-    weft_with_timeout(20 * WEFT_MSEC)
-    {
+    weft_with_timeout(20 * WEFT_MSEC) {
         result = 0;
         while (result == 0) {
             result = weft_write_all(client, block, sizeof block, &done);

@@ -124,14 +124,12 @@ static int black_hole_root(void *arg)
     int64_t start_ns = harness_now_ns();
     int fd = 77;
     int result = 0;
-    weft_with_timeout(50 * WEFT_MSEC)
-    {
+    weft_with_timeout(50 * WEFT_MSEC) {
         result = weft_tcp_dial(&fd, address.text);
     }
     CHECK_EQ(result, -ETIMEDOUT);
     CHECK_EQ(fd, 77);
-    CHECK_WITHIN(
-        harness_now_ns() - start_ns, 50 * WEFT_MSEC, 50 * WEFT_MSEC + harness_slack_ns());
+    CHECK_WITHIN(harness_now_ns() - start_ns, 50 * WEFT_MSEC, 50 * WEFT_MSEC + harness_slack_ns());
     CHECK_EQ(harness_fd_count(), fd_count);
     CHECK_EQ(stats_now().descriptors, descriptors);
     full_listener_close(listener, stalled);
@@ -157,8 +155,7 @@ static int spurious_root(void *arg)
     CHECK_EQ(weft_sleep(5 * WEFT_MSEC), 0);
 
     int result = 0;
-    weft_with_timeout(50 * WEFT_MSEC)
-    {
+    weft_with_timeout(50 * WEFT_MSEC) {
         result = weft_connect(fd, (struct sockaddr *)&raw, sizeof raw);
     }
     CHECK_EQ(result, -ETIMEDOUT);

@@ -79,7 +79,7 @@ WEFT_TEST(tcp, 10_a_mebibyte_each_way_arrives_intact)
     CHECK_EQ(run_real(both_ways_root, NULL), 0);
 }
 
-#define BLOCK (256 * 1024)
+#define BLOCK  (256 * 1024)
 #define BLOCKS 256
 
 struct pressure {
@@ -164,8 +164,7 @@ static int reads_with_random_deadlines(void *arg)
     while (!shared->stop) {
         char bytes[64];
         ssize_t result = 0;
-        weft_with_timeout(flow_next(&shared->dice) * 4 * WEFT_USEC)
-        {
+        weft_with_timeout(flow_next(&shared->dice) * 4 * WEFT_USEC) {
             result = weft_read(shared->fds[1], bytes, sizeof bytes);
         }
         count_result(shared, result);
@@ -197,7 +196,8 @@ static int deadlines_root(void *arg)
     weft_pair(shared->fds);
     weft_task tasks[10];
     for (int i = 0; i < 10; i++) {
-        tasks[i] = start(i < 8 ? reads_with_random_deadlines : writes_with_random_deadlines, shared);
+        weft_fn fn = i < 8 ? reads_with_random_deadlines : writes_with_random_deadlines;
+        tasks[i] = start(fn, shared);
     }
     CHECK_EQ(weft_sleep(200 * WEFT_MSEC), 0);
     CHECK_EQ(weft_close(shared->fds[1]), 0);
@@ -226,17 +226,32 @@ static int calls_something(void *arg)
     char bytes[64] = "";
     struct msghdr message = {0};
     ssize_t result = 0;
-    weft_with_timeout(flow_next(&shared->dice) * WEFT_USEC)
-    {
+    weft_with_timeout(flow_next(&shared->dice) * WEFT_USEC) {
         switch (choice) {
-        case 0: result = weft_read(fd, bytes, sizeof bytes); break;
-        case 1: result = weft_write(fd, bytes, sizeof bytes); break;
-        case 2: result = weft_wait_fd(fd, WEFT_READABLE); break;
-        case 3: result = weft_wait_fd(fd, WEFT_READABLE | WEFT_WRITABLE); break;
-        case 4: result = weft_recvmsg(fd, &message, MSG_PEEK); break;
-        case 5: result = weft_write_all(fd, bytes, sizeof bytes, NULL); break;
-        case 6: result = weft_shutdown(fd, SHUT_WR); break;
-        default: result = weft_tcp_port(fd); break;
+        case 0:
+            result = weft_read(fd, bytes, sizeof bytes);
+            break;
+        case 1:
+            result = weft_write(fd, bytes, sizeof bytes);
+            break;
+        case 2:
+            result = weft_wait_fd(fd, WEFT_READABLE);
+            break;
+        case 3:
+            result = weft_wait_fd(fd, WEFT_READABLE | WEFT_WRITABLE);
+            break;
+        case 4:
+            result = weft_recvmsg(fd, &message, MSG_PEEK);
+            break;
+        case 5:
+            result = weft_write_all(fd, bytes, sizeof bytes, NULL);
+            break;
+        case 6:
+            result = weft_shutdown(fd, SHUT_WR);
+            break;
+        default:
+            result = weft_tcp_port(fd);
+            break;
         }
     }
     CHECK(result >= 0 || result == -ETIMEDOUT || result == -EBADF || result == -EPIPE);
@@ -333,7 +348,7 @@ WEFT_TEST(tcp, 26_no_write_comes_in_between_a_write_all)
 
 /* ---- 33, 34, 36 ---- */
 
-#define REQUESTS 10000
+#define REQUESTS     10000
 #define REQUEST_SIZE 512
 
 static int answers_requests(void *arg)

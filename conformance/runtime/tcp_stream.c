@@ -47,7 +47,8 @@ static int partial_root(void *arg)
     int fds[2];
     weft_pair(fds);
     struct writer writer = {.fd = fds[0]};
-    weft_with_timeout(30 * WEFT_MSEC) CHECK_EQ(writes_large(&writer), 0);
+    weft_with_timeout(30 * WEFT_MSEC)
+        CHECK_EQ(writes_large(&writer), 0);
     CHECK_EQ(writer.result, -ETIMEDOUT);
     CHECK_WITHIN(writer.done, 1, LARGE - 1);
     CHECK_EQ(weft_shutdown(fds[0], SHUT_WR), 0);
@@ -92,7 +93,8 @@ static int partial_read_root(void *arg)
     size_t done = 77;
     int result = 0;
     CHECK_EQ(weft_write(fds[0], "abc", 3), 3);
-    weft_with_timeout(10 * WEFT_MSEC) result = weft_read_exactly(fds[1], bytes, 8, &done);
+    weft_with_timeout(10 * WEFT_MSEC)
+        result = weft_read_exactly(fds[1], bytes, 8, &done);
     CHECK_EQ(result, -ETIMEDOUT);
     CHECK_EQ(done, 3);
     CHECK_EQ(weft_write(fds[0], "de", 2), 2);
@@ -118,7 +120,8 @@ static int late_data_root(void *arg)
     for (int i = 0; i < 20; i++) {
         ssize_t result = 0;
         char bytes[8] = "";
-        weft_with_timeout(WEFT_MSEC) result = weft_read(fds[1], bytes, sizeof bytes);
+        weft_with_timeout(WEFT_MSEC)
+            result = weft_read(fds[1], bytes, sizeof bytes);
         CHECK_EQ(result, -ETIMEDOUT);
         CHECK_EQ(weft_write(fds[0], "late", 4), 4);
         if (i % 2) CHECK_EQ(weft_sleep(WEFT_MSEC), 0);
@@ -271,7 +274,8 @@ static int end_root(void *arg)
     for (int i = 0; i < 5; i++) {
         char byte = 0;
         ssize_t result = 77;
-        weft_with_timeout(WEFT_MINUTE) result = weft_read(fds[1], &byte, 1);
+        weft_with_timeout(WEFT_MINUTE)
+            result = weft_read(fds[1], &byte, 1);
         CHECK_EQ(result, 0);
         CHECK_EQ(weft_wait_fd(fds[1], WEFT_READABLE), WEFT_READABLE);
     }

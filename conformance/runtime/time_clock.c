@@ -96,7 +96,8 @@ static int saturation_root(void *arg)
             CHECK_EQ(weft_ticker_open(&ticker, periods[i], mode), 0);
             CHECK(weft_ticker_next(&ticker) >= before + INT64_MAX / 2);
             int result = 1;
-            weft_with_timeout(5 * WEFT_MSEC) result = weft_ticker_wait(&ticker, NULL);
+            weft_with_timeout(5 * WEFT_MSEC)
+                result = weft_ticker_wait(&ticker, NULL);
             CHECK_EQ(result, -ETIMEDOUT);
             weft_ticker_close(&ticker);
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TIME-23 to 27, 30, 33, 34, 38: many timers, idle ones, timers beside descriptors, and after a fork.
+ * TIME-23 to 27, 30, 33, 34, 38: many timers, idle ones, timers beside descriptors, after a fork.
  */
 #include <sys/wait.h>
 
@@ -8,7 +8,7 @@
 
 /* ---- 23: a hundred thousand ---- */
 
-#define RANDOM_TASKS 4000
+#define RANDOM_TASKS  4000
 #define RANDOM_SLEEPS 25
 
 struct random_run {
@@ -251,8 +251,7 @@ static int no_alarm_root(void *arg)
     for (int i = 0; i < 20; i++) {
         int status = 1;
         put_byte(fds[1], 'd');
-        weft_with_timeout_into(&status, WEFT_HOUR)
-        {
+        weft_with_timeout_into(&status, WEFT_HOUR) {
             CHECK_EQ(weft_read(fds[0], &byte, 1), 1);
         }
         CHECK_EQ(status, 0);
@@ -421,14 +420,12 @@ static int reads_with_deadlines(void *arg)
     for (int i = 0; i < 9; i++) {
         int64_t start_ns = harness_now_ns();
         ssize_t result = 0;
-        weft_with_timeout(durations[i])
-        {
+        weft_with_timeout(durations[i]) {
             char byte;
             result = weft_read(*fd, &byte, 1);
         }
         CHECK_EQ(result, -ETIMEDOUT);
-        CHECK_WITHIN(
-            harness_now_ns() - start_ns, durations[i], durations[i] + harness_slack_ns());
+        CHECK_WITHIN(harness_now_ns() - start_ns, durations[i], durations[i] + harness_slack_ns());
     }
     return 0;
 }

@@ -43,9 +43,8 @@ static int foreign_root(void *arg)
     CHECK_EQ(weft_sleep(700 * WEFT_MSEC), 0);
 
     CHECK(foreign->armed_at > 0);
-    CHECK_WITHIN(foreign->woken_at - foreign->armed_at,
-                 10 * WEFT_MSEC,
-                 10 * WEFT_MSEC + harness_slack_ns());
+    CHECK_WITHIN(
+        foreign->woken_at - foreign->armed_at, 10 * WEFT_MSEC, 10 * WEFT_MSEC + harness_slack_ns());
     CHECK_EQ(pthread_join(thread, NULL), 0);
     return 0;
 }
@@ -294,8 +293,7 @@ static int no_drift_root(void *arg)
             CHECK_EQ(weft_ticker_next(&ticker), first + i * WEFT_SEC);
             CHECK_EQ(weft_ticker_wait(&ticker, &missed), 0);
             CHECK_EQ(missed, 0);
-            CHECK_WITHIN(
-                weft_now(), first + i * WEFT_SEC, first + i * WEFT_SEC + WEFT_SEC / 2);
+            CHECK_WITHIN(weft_now(), first + i * WEFT_SEC, first + i * WEFT_SEC + WEFT_SEC / 2);
             CHECK_EQ(weft_sleep(WEFT_SEC / 3), 0);
         }
         weft_ticker_close(&ticker);
@@ -363,8 +361,8 @@ static int overrun_root(void *arg)
     uint64_t missed = 0;
 
     stall(WEFT_TICKER_SKIP, ticks_ms, &missed);
-    check_ticks(ticks_ms, (const double[]){5, 6, 7, 8, 9});
-    CHECK_EQ(missed, 3); /* at 2, 3 and 4 */
+    check_ticks(ticks_ms, (const double[]){4.5, 5, 6, 7, 8});
+    CHECK_EQ(missed, 2); /* three were due: one comes late, two never */
 
     stall(WEFT_TICKER_BURST, ticks_ms, &missed);
     check_ticks(ticks_ms, (const double[]){4.5, 4.5, 4.5, 5, 6});
