@@ -16,11 +16,12 @@
 /* "127.0.0.1:PORT" */
 struct address {
     char text[32];
+    int port;
 };
 
 static inline struct address address_of(int port)
 {
-    struct address address;
+    struct address address = {.port = port};
     (void)snprintf(address.text, sizeof address.text, "127.0.0.1:%d", port);
     return address;
 }
