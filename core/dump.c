@@ -105,7 +105,8 @@ static void put_heading(struct dump *dump)
     size_t counts[STATE_COUNT] = {0};
     weft__dump_visit(dump->runtime, dump->in_signal, count_state, counts);
     size_t all = 0;
-    for (size_t state = TASK_UNSTARTED; state < STATE_COUNT; state++) all += counts[state];
+    for (size_t state = TASK_UNSTARTED; state < STATE_COUNT; state++)
+        all += counts[state];
 
     const struct worker *worker = &dump->runtime->worker;
     weft__text_put(text, "weft: ");
@@ -222,8 +223,11 @@ enum wait_class weft__wait_class(const struct wait_kind *kind)
         const char *prefix;
         enum wait_class class;
     } classes[] = {
-        {"chan", WAIT_CHAN}, {"select", WAIT_SELECT}, {"sleep", WAIT_TIME},
-        {"join", WAIT_JOIN}, {"scope", WAIT_SCOPE},
+        {"chan", WAIT_CHAN},
+        {"select", WAIT_SELECT},
+        {"sleep", WAIT_TIME},
+        {"join", WAIT_JOIN},
+        {"scope", WAIT_SCOPE},
     };
     if (!kind) return WAIT_OTHER;
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {

@@ -93,7 +93,8 @@ void weft__report_close(struct runtime *runtime)
     struct reporter *next = atomic_load_explicit(&reporter->next, memory_order_relaxed);
     /* seq_cst, both: a handler that comes in after the count was zero finds the list without it */
     atomic_store_explicit(link, next, memory_order_seq_cst);
-    while (atomic_load_explicit(&readers, memory_order_seq_cst) > 0) (void)sched_yield();
+    while (atomic_load_explicit(&readers, memory_order_seq_cst) > 0)
+        (void)sched_yield();
     signal_close(runtime->settings.config.dump_signal);
     (void)pthread_mutex_unlock(&reporters_lock);
 
@@ -144,8 +145,9 @@ void weft__report_deadlock(struct runtime *runtime)
     put_line(&dump, "weft: deadlock: every task sleeps, and nothing is left that could wake one");
     size_t count = weft__dump_tasks(&dump, NULL);
     put_count(&dump, count);
-    put_line(&dump, "; all are cancelled now. Is a channel never closed, or a result never sent?"
-                    " A thread that will wake a task holds weft_runtime_ref().");
+    put_line(&dump,
+             "; all are cancelled now. Is a channel never closed, or a result never sent?"
+             " A thread that will wake a task holds weft_runtime_ref().");
     (void)weft__dump_close(&dump);
 }
 
@@ -254,7 +256,8 @@ static void on_dump_signal(int signal, siginfo_t *info, void *context)
     /* seq_cst, both: pairs with weft__report_close() */
     atomic_fetch_add_explicit(&readers, 1, memory_order_seq_cst);
     struct reporter *first = atomic_load_explicit(&reporters, memory_order_seq_cst);
-    for (struct reporter *at = first; at; at = atomic_load_explicit(&at->next, memory_order_acquire)) {
+    for (struct reporter *at = first; at;
+         at = atomic_load_explicit(&at->next, memory_order_acquire)) {
         if (at->thread == thread) own = at;
     }
 

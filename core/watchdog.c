@@ -93,7 +93,8 @@ static int64_t real_now(void)
 /* True when the watchdog shall stop. */
 static bool sleep_until(struct watchdog *watchdog, int64_t deadline_ns)
 {
-    struct timespec deadline = {.tv_sec = deadline_ns / WEFT_SEC, .tv_nsec = deadline_ns % WEFT_SEC};
+    struct timespec deadline = {.tv_sec = deadline_ns / WEFT_SEC,
+                                .tv_nsec = deadline_ns % WEFT_SEC};
     (void)pthread_mutex_lock(&watchdog->lock);
     int error = 0;
     while (!watchdog->stops && error == 0) {
@@ -141,8 +142,9 @@ __attribute__((no_sanitize("thread"))) static struct slice look_at(const struct 
     };
 }
 
-__attribute__((no_sanitize("thread"))) static void
-report(const struct watchdog *watchdog, const struct task *task, int64_t held_ns)
+__attribute__((no_sanitize("thread"))) static void report(const struct watchdog *watchdog,
+                                                          const struct task *task,
+                                                          int64_t held_ns)
 {
     const char *site = __atomic_load_n(&task->site, __ATOMIC_RELAXED);
     char buffer[512];
