@@ -151,8 +151,7 @@ WEFT_EXTERN_C_END
 #define WEFT__ON_RECV_2(chan, value) weft_case_recv(chan, value, NULL)
 
 /* (duration in ns[, &status]) */
-#define weft_after(...)                                                                            \
-    WEFT__PICK_2(__VA_ARGS__, weft_case_after, WEFT__AFTER_1, ~)(__VA_ARGS__)
+#define weft_after(...) WEFT__PICK_2(__VA_ARGS__, weft_case_after, WEFT__AFTER_1, ~)(__VA_ARGS__)
 
 #define WEFT__AFTER_1(duration) weft_case_after(duration, NULL)
 
