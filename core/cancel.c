@@ -32,7 +32,7 @@ void weft__scope_cancel(struct scope *scope)
 {
     if (scope->flags & SCOPE_CANCELLED) return;
     scope->flags |= SCOPE_CANCELLED;
-    if (scope->owner) walk(scope->owner, scope->parent);
+    walk(scope->owner, scope->parent);
 }
 
 void weft__scope_expire(struct scope *scope)
@@ -46,42 +46,57 @@ void weft__scope_cancel_task(struct task *task)
     walk(task, task->home);
 }
 
-static void evaluate(const struct task *task, int16_t *ret_interrupt, int16_t *ret_no_sleep)
+/* What one walk from a task's current scope to the root finds. */
+struct chain {
+    bool cancelled;
+    bool outer_expired;
+    bool outer_try;
+    unsigned current; /* flags of the current scope */
+};
+
+/* Leaving what `inside` has opened itself: true if nothing further out counts. */
+static bool cross(struct chain *chain, const struct task *inside, const struct scope *scope)
 {
-    bool cancelled = false;
-    bool outer_expired = false;
-    bool outer_try = false;
-    unsigned current = task->scope->flags;
-    bool current_counts = true;
+    if (inside->flags & TASK_ENDING) return true;
+    if (inside->flags & TASK_CANCELLED) chain->cancelled = true;
+    if (!scope && inside->worker->runtime->is_cancelled) chain->cancelled = true;
+    return !scope;
+}
+
+static struct chain follow(const struct task *task)
+{
+    struct chain chain = {0};
     const struct task *inside = task;
-    for (const struct scope *scope = task->scope; scope; scope = scope->parent) {
-        if (inside && scope->owner != inside) { /* past the outermost scope that it opened */
-            if (inside->flags & TASK_ENDING) {
-                if (scope == task->scope) current_counts = false;
-                break;
-            }
-            if (inside->flags & TASK_CANCELLED) cancelled = true;
+    const struct scope *scope = task->scope;
+    for (;; scope = scope->parent) {
+        if (!scope || scope->owner != inside) {
+            if (cross(&chain, inside, scope)) return chain;
             inside = scope->owner;
         }
-        if (scope->flags & SCOPE_CANCELLED) cancelled = true;
-        if (scope != task->scope && scope->flags & SCOPE_EXPIRED) outer_expired = true;
-        if (scope != task->scope && scope->flags & SCOPE_TRY) outer_try = true;
-        if (scope->flags & SCOPE_SHIELD) break;
+        unsigned flags = scope->flags;
+        if (scope == task->scope) chain.current = flags;
+        if (flags & SCOPE_CANCELLED) chain.cancelled = true;
+        if (scope != task->scope && flags & SCOPE_EXPIRED) chain.outer_expired = true;
+        if (scope != task->scope && flags & SCOPE_TRY) chain.outer_try = true;
+        if (flags & SCOPE_SHIELD) return chain;
     }
-    if (!current_counts) current = 0;
+}
 
+static void evaluate(const struct task *task, int16_t *ret_interrupt, int16_t *ret_no_sleep)
+{
+    struct chain chain = follow(task);
     *ret_interrupt = 0;
-    if (cancelled) {
+    if (chain.cancelled) {
         *ret_interrupt = -ECANCELED;
-    } else if (current & SCOPE_EXPIRED) {
+    } else if (chain.current & SCOPE_EXPIRED) {
         *ret_interrupt = -ETIMEDOUT;
-    } else if (outer_expired) {
+    } else if (chain.outer_expired) {
         *ret_interrupt = -ECANCELED;
     }
     *ret_no_sleep = 0;
-    if (current & SCOPE_TRY) {
+    if (chain.current & SCOPE_TRY) {
         *ret_no_sleep = -ETIMEDOUT;
-    } else if (outer_try) {
+    } else if (chain.outer_try) {
         *ret_no_sleep = -ECANCELED;
     }
 }

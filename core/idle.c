@@ -103,6 +103,7 @@ int weft__idle_poll(struct worker *worker,
     if (timeout_ns == 0) return weft__backend.poll(worker->backend_state, 0, events, capacity);
 
     weft__stacks_trim(&worker->stacks);
+    weft__records_trim(&worker->records);
     /* seq_cst, and seq_cst below: pairs with weft__inbox_push() */
     atomic_store_explicit(&worker->is_asleep, true, memory_order_seq_cst);
     if (atomic_load_explicit(&worker->inbox, memory_order_seq_cst) != 0) timeout_ns = 0;

@@ -40,6 +40,7 @@ int weft_join(weft_task handle, int *ret_result)
     if (unlikely(self->no_sleep)) return self->no_sleep;
 
     weft__wait_for(self, &join_wait, target, ret_result);
+    task_open_joiners(target);
     list_push_back(&target->joiners, &self->wait.waiter.link);
     return weft__park(worker, self);
 }
@@ -56,7 +57,7 @@ int weft_detach(weft_task handle)
         weft__task_release(target);
         return 0;
     }
-    if (!(target->flags & TASK_DETACHED) && target->home != &worker->runtime->root_scope) {
+    if (!(target->flags & TASK_DETACHED) && target->home) {
         target->home->joinable--;
     }
     target->flags |= TASK_DETACHED;

@@ -128,8 +128,9 @@ static inline int switch_from(struct worker *worker, struct task *self)
 }
 
 /* `next` is what was picked already, or NULL: an unstarted task, the task itself, or nobody. */
-__attribute__((noinline)) static int
-switch_slow(struct worker *worker, struct task *self, struct task *next)
+__attribute__((noinline)) static int switch_slow(struct worker *worker,
+                                                 struct task *self,
+                                                 struct task *next)
 {
     if (!next) next = pick_any(worker);
     while (next && next->state == TASK_UNSTARTED && !prepare_start(worker, next)) {
@@ -190,8 +191,15 @@ static inline struct task *pick_fast(struct worker *worker)
         return task;
     }
     task = ready->head;
-    if (unlikely(!task || ready->batch_count != 0)) return NULL;
+    if (ready->batch_count != 0) {
+        if (unlikely(task && ready->unstarted_run >= READY_UNSTARTED_RUN)) return NULL;
+        ready->slot_run = 0;
+        ready->unstarted_run++;
+        return ready_pop_newest(ready);
+    }
+    if (unlikely(!task)) return NULL;
     ready->slot_run = 0;
+    ready->unstarted_run = 0;
     ready->head = task->next;
     if (!ready->head) ready->tail = NULL;
     return task;

@@ -66,7 +66,7 @@ static void run_entry(struct worker *worker, uintptr_t entry)
         struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK);
         if (task->remote == REMOTE_SPAWN) {
             task->remote = REMOTE_NONE;
-            weft__task_adopt_foreign(worker, task);
+            weft__task_adopt(worker, task);
         } else {
             weft__shared_arrived(task);
         }

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static struct task *pop_unstarted(struct ready *ready, bool oldest);
+static struct task *pop_oldest(struct ready *ready);
 static struct task *pick_random(struct ready *ready);
 
 int weft__ready_open(struct ready *ready)
@@ -59,24 +59,22 @@ struct task *weft__ready_pick_slow(struct ready *ready, bool oldest)
     bool unstarted_first = ready->unstarted_run < READY_UNSTARTED_RUN || !ready->head;
     if (ready->batch_count > 0 && (unstarted_first || oldest)) {
         ready->unstarted_run++;
-        return pop_unstarted(ready, oldest);
+        return oldest ? pop_oldest(ready) : ready_pop_newest(ready);
     }
     ready->unstarted_run = 0;
     return ready->head ? ready_pop_woken(ready) : NULL;
 }
 
-/* The head of the newest batch, or of the oldest one. There is a batch. */
-static struct task *pop_unstarted(struct ready *ready, bool oldest)
+/* There is a batch. */
+static struct task *pop_oldest(struct ready *ready)
 {
-    size_t index = oldest ? 0 : ready->batch_count - 1;
-    struct batch *batch = &ready->batches[(ready->batch_first + index) & ready->batch_mask];
+    struct batch *batch = &ready->batches[ready->batch_first & ready->batch_mask];
     struct task *task = batch->head;
     batch->head = task->next;
-    ready->unstarted_count--;
-    if (batch->head) return task;
-
-    if (oldest) ready->batch_first = (ready->batch_first + 1) & ready->batch_mask;
-    ready->batch_count--;
+    if (!batch->head) {
+        ready->batch_first = (ready->batch_first + 1) & ready->batch_mask;
+        ready->batch_count--;
+    }
     return task;
 }
 
@@ -88,7 +86,8 @@ static struct task *pick_random(struct ready *ready)
         ready->slot = NULL;
     }
     if (ready->batch_count > 0 && (!ready->head || weft__random_next(&ready->shuffle) & 1)) {
-        return pop_unstarted(ready, weft__random_next(&ready->shuffle) & 1);
+        bool oldest = weft__random_next(&ready->shuffle) & 1;
+        return oldest ? pop_oldest(ready) : ready_pop_newest(ready);
     }
     if (!ready->head) return NULL;
 

@@ -45,7 +45,6 @@ struct ready {
     size_t batch_count;
     bool batch_is_open; /* the newest batch belongs to the running slice */
 
-    size_t unstarted_count;
     struct random shuffle; /* test only: */
     bool is_shuffled;      /* picks at random instead */
 };
@@ -82,7 +81,6 @@ static inline struct task *ready_pop_woken(struct ready *ready)
 static inline void ready_push_unstarted(struct ready *ready, struct task *task)
 {
     task->next = NULL;
-    ready->unstarted_count++;
     if (ready->batch_is_open) {
         struct batch *batch =
             &ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask];
@@ -93,6 +91,17 @@ static inline void ready_push_unstarted(struct ready *ready, struct task *task)
     ready->batch_is_open = true;
     ready->batches[(ready->batch_first + ready->batch_count++) & ready->batch_mask] =
         (struct batch){.head = task, .tail = task};
+}
+
+/* There is a batch. */
+static inline struct task *ready_pop_newest(struct ready *ready)
+{
+    struct batch *batch =
+        &ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask];
+    struct task *task = batch->head;
+    batch->head = task->next;
+    if (!batch->head) ready->batch_count--;
+    return task;
 }
 
 static inline bool ready_is_empty(const struct ready *ready)

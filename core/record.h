@@ -24,29 +24,30 @@ struct record_pool;
 struct record_chunk {
     struct record_pool *pool;
     struct record_chunk *next; /* all chunks of the pool; also the process's idle chunks */
-    struct record_chunk *previous;
-    struct task *free;               /* released records, last first */
-    size_t used;                     /* records ever handed out since the chunk was fresh */
-    size_t live;                     /* records in use now */
-    struct record_chunk *next_roomy; /* chunks with a free record */
-    bool is_roomy;
+    size_t free_count;         /* scratch of weft__records_trim() */
 };
 
 struct record_pool {
-    struct record_chunk *chunks; /* all */
-    struct record_chunk *roomy;  /* those with room, the current one first */
-    uint64_t next_id;            /* ids are taken from the process in blocks */
+    struct task *free;  /* released records, last first */
+    struct task *fresh; /* the newest chunk's records that were never handed out ... */
+    struct task *end;   /* ... up to here */
+    uint64_t next_id;   /* ids are taken from the process in blocks */
     uint64_t last_id;
-    size_t live;
-    void *lock; /* pthread_mutex_t of a pool that several threads use; else NULL */
+    void *lock;                  /* pthread_mutex_t of a pool that several threads use; else NULL */
+    struct record_chunk *chunks; /* all, newest first */
+    size_t free_count;           /* records in `free` */
+    size_t trimmed_count;        /* free_count after the last trim */
 };
 
 void weft__records_open(struct record_pool *pool, void *lock);
 void weft__records_close(struct record_pool *pool); /* records still live are forgotten */
 
-/* A zeroed record with a fresh id and its joiners' list open; NULL: no memory. */
+/* A record with a fresh id, as struct task describes a free one; NULL: no memory. */
 struct task *weft__record_new(struct record_pool *pool);
 void weft__record_free(struct task *task);
+
+/* Gives the memory of chunks without a live record back; called before a long sleep. */
+void weft__records_trim(struct record_pool *pool);
 
 /* Calls visit(task, arg) for each record in use. The visitor may release that record. */
 void weft__records_visit(struct record_pool *pool,
@@ -56,6 +57,18 @@ void weft__records_visit(struct record_pool *pool,
 static inline struct record_chunk *record_chunk(const struct task *task)
 {
     return (struct record_chunk *)((uintptr_t)task & ~(RECORD_CHUNK_SIZE - 1));
+}
+
+/* The usual case of weft__record_new(), for the worker's own pool: a used record and an id at hand;
+ * else NULL. */
+static inline struct task *record_reuse(struct record_pool *pool)
+{
+    struct task *task = pool->free;
+    if (!task || pool->next_id == pool->last_id) return NULL;
+    pool->free = task->next;
+    pool->free_count--;
+    atomic_store_explicit(&task->id, pool->next_id++, memory_order_relaxed);
+    return task;
 }
 
 #endif

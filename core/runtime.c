@@ -29,6 +29,7 @@ static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct runtime *runtimes;
 
 static int runtime_open(struct runtime *runtime, const struct weft_config *config);
+static void runtime_shut(struct runtime *runtime);
 static void runtime_close(struct runtime *runtime);
 static int runtime_result(const struct runtime *runtime);
 
@@ -56,11 +57,12 @@ int weft_run(const struct weft_config *config, weft_fn root, void *arg)
         runtime->root = handle.slot;
         runtime->root->flags |= TASK_ROOT | TASK_DETACHED;
         weft__worker_loop(worker);
+        runtime_shut(runtime);
         result = runtime_result(runtime);
     }
     runtime_close(runtime);
     weft__worker_set(NULL);
-    if (runtime->worker.tasks_live > 0) return result; /* survivors' stacks point into it */
+    if (worker_live(&runtime->worker) > 0) return result; /* survivors' stacks point into it */
 
 free_runtime:
     free(runtime);
@@ -70,7 +72,7 @@ free_runtime:
 static int runtime_result(const struct runtime *runtime)
 {
     if (runtime->is_deadlocked) return -EDEADLK;
-    if (runtime->worker.tasks_live > 0 && runtime->root_result == 0) return -EBUSY;
+    if (worker_live(&runtime->worker) > 0 && runtime->root_result == 0) return -EBUSY;
     return runtime->root_result;
 }
 
@@ -84,11 +86,9 @@ static int runtime_open(struct runtime *runtime, const struct weft_config *confi
     runtime->handle = handle;
     atomic_init(&handle->references, 1);
     handle->runtime = runtime;
-    (void)pthread_mutex_init(&runtime->foreign_lock, NULL); /* cannot fail on Linux */
+    runtime->foreign_lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
     weft__records_open(&runtime->foreign_records, &runtime->foreign_lock);
     weft__fds_open(&runtime->fds);
-    runtime->root_scope.flags = SCOPE_OPEN;
-    list_open(&runtime->root_scope.children);
 
     result = weft__worker_open(&runtime->worker, runtime);
     if (result < 0) goto free_handle;
@@ -121,6 +121,21 @@ free_handle:
     return result;
 }
 
+/* Shuts the gate, and lets what came through it before have its effect: a post that was accepted
+ * runs, a task that was accepted starts, and sees that it is cancelled. */
+static void runtime_shut(struct runtime *runtime)
+{
+    struct weft_runtime *handle = runtime->handle;
+    /* acq_rel: what entrants did is seen here; pairs with weft__runtime_leave() */
+    atomic_fetch_and_explicit(&handle->gate, ~(uintptr_t)GATE_OPEN, memory_order_acq_rel);
+    while (atomic_load_explicit(&handle->gate, memory_order_acquire) != 0)
+        (void)sched_yield();
+
+    if (worker_live(&runtime->worker) > 0 || runtime->is_given_up) return; /* not even those ended */
+    weft__inbox_drain(&runtime->worker);
+    weft__worker_loop(&runtime->worker);
+}
+
 /* Frees everything but the struct itself, and the stacks and records of survivors. */
 static void runtime_close(struct runtime *runtime)
 {
@@ -132,15 +147,12 @@ static void runtime_close(struct runtime *runtime)
     *link = runtime->next;
     (void)pthread_mutex_unlock(&runtimes_lock);
 
-    /* acq_rel: what entrants did is seen here; pairs with weft__runtime_leave() */
-    atomic_fetch_and_explicit(&handle->gate, ~(uintptr_t)GATE_OPEN, memory_order_acq_rel);
-    while (atomic_load_explicit(&handle->gate, memory_order_acquire) != 0)
-        (void)sched_yield();
+    runtime_shut(runtime); /* again: without a root it is open still */
     handle->runtime = NULL;
     weft__inbox_discard(&runtime->worker);
 
     weft__report_leaks(runtime);
-    if (runtime->worker.tasks_live > 0) weft__report_survivors(runtime);
+    if (worker_live(&runtime->worker) > 0) weft__report_survivors(runtime);
     weft__report_close(runtime);
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         weft__overflow_release(&runtime->worker.stacks);
@@ -165,19 +177,21 @@ void weft__runtime_visit(struct runtime *runtime,
                          void *arg)
 {
     weft__records_visit(&runtime->worker.records, visit, arg);
+    (void)pthread_mutex_lock(&runtime->foreign_lock); /* recursive: the visitor may release */
     weft__records_visit(&runtime->foreign_records, visit, arg);
+    (void)pthread_mutex_unlock(&runtime->foreign_lock);
 }
 
 static void refresh_live(struct task *task, void *arg)
 {
     (void)arg;
-    bool is_queued_elsewhere = !task->home; /* another thread's spawn that was not adopted yet */
-    if (task->state != TASK_ENDED && !is_queued_elsewhere) weft__scope_refresh(task);
+    bool is_on_its_way = task->remote == REMOTE_SPAWN; /* it looks when it is adopted */
+    if (task->state != TASK_ENDED && !is_on_its_way) weft__scope_refresh(task);
 }
 
 void weft__runtime_cancel_all(struct runtime *runtime)
 {
-    runtime->root_scope.flags |= SCOPE_CANCELLED;
+    runtime->is_cancelled = true;
     weft__runtime_visit(runtime, refresh_live, NULL);
 }
 
@@ -268,6 +282,7 @@ int weft_runtime_spawn_at(struct weft_runtime *handle,
         result = weft__spawn(&runtime->worker, &request);
     } else {
         struct task *task = NULL;
+        (void)pthread_mutex_lock(&runtime->foreign_lock); /* no visitor sees it half made */
         result = weft__task_prepare(&runtime->foreign_records, &request, &task);
         if (result == 0) {
             task->worker = &runtime->worker;
@@ -275,6 +290,7 @@ int weft_runtime_spawn_at(struct weft_runtime *handle,
             if (ret) *ret = task_handle(task);
             weft__inbox_push_task(task);
         }
+        (void)pthread_mutex_unlock(&runtime->foreign_lock);
     }
     weft__runtime_leave(handle);
     return result;

@@ -41,12 +41,12 @@ struct runtime {
     struct weft_runtime *handle;
     struct settings settings;
     struct worker worker; /* worker 0; the calling thread of weft_run() */
-    struct scope root_scope;
     struct fdtable fds;
     struct record_pool foreign_records; /* of weft_runtime_spawn(), behind foreign_lock */
     pthread_mutex_t foreign_lock;
     struct task *root; /* NULL once it has ended */
     int root_result;
+    bool is_cancelled; /* the root scope is */
     bool is_over; /* the root has ended: everything else is being cancelled */
     bool is_deadlocked;
     bool is_given_up; /* survivors cannot be woken: they are never resumed */

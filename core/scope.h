@@ -32,8 +32,8 @@ enum {
 struct scope {
     unsigned flags;
     int failure;          /* the first child result below zero that counts */
-    struct scope *parent; /* NULL only for the root scope */
-    struct task *owner;   /* who opened it; NULL for the root scope */
+    struct scope *parent; /* NULL: the root scope, which has no struct */
+    struct task *owner;   /* who opened it */
     struct timer timer;   /* the deadline */
     struct list children; /* live tasks, by their sibling link */
     struct list ended;    /* ended children that can be joined, in order of completion */

@@ -16,68 +16,85 @@
 #include "core/runtime.h"
 #include "core/scope.h"
 
-static int task_fill(struct worker *worker, struct task *task, const struct spawn_request *request);
+static int fill(struct task *task, const struct spawn_request *request);
+static void join_scope(struct task *task);
 static int fill_options(struct task *task, const struct weft_spawn_options *options);
 static int fill_args(struct task *task, const struct spawn_request *request);
 static void clean_up(struct worker *worker, struct task *self);
-static void enlist(struct worker *worker, struct task *task);
 static void finish(struct worker *worker, struct task *task, int result);
+static bool give_result(struct task *task);
 
 /* ---- spawn ---- */
+
+/* A task of the root scope without options: what most spawns are. NULL: no memory. */
+static inline struct task *spawn_plain(struct worker *worker,
+                                       weft_fn fn,
+                                       const char *site,
+                                       bool detached)
+{
+    struct ready *ready = &worker->ready;
+    if (unlikely(!ready->batch_is_open && ready->batch_count > ready->batch_mask) &&
+        weft__ready_reserve_batch(ready) < 0) {
+        return NULL;
+    }
+    struct task *task = record_reuse(&worker->records);
+    if (unlikely(!task)) {
+        task = weft__record_new(&worker->records);
+        if (!task) return NULL;
+    }
+    task->state = TASK_UNSTARTED;
+    task->flags = detached ? TASK_DETACHED : 0;
+    task->interrupt = worker->runtime->is_cancelled ? -ECANCELED : 0;
+    task->no_sleep = 0;
+    task->ignored = 0;
+    task->saved_errno = 0;
+    task->cxa_uncaught = 0;
+    task->cxa_caught = NULL;
+    task->worker = worker;
+    task->fn = fn;
+    task->site = site;
+    worker->tasks_total++;
+    return task;
+}
 
 int weft__spawn(struct worker *worker, const struct spawn_request *request)
 {
     if (unlikely(!request->fn)) return -EINVAL;
-    struct ready *ready = &worker->ready;
-    if (!ready->batch_is_open && unlikely(weft__ready_reserve_batch(ready) < 0)) return -ENOMEM;
-
-    struct task *task = weft__record_new(&worker->records);
+    struct task *task = spawn_plain(worker, request->fn, request->site, !request->ret);
     if (unlikely(!task)) return -ENOMEM;
 
-    int result = task_fill(worker, task, request);
+    int result = fill(task, request);
     if (unlikely(result < 0)) {
+        worker->tasks_total--;
         weft__record_free(task);
         return result;
     }
-    weft__task_adopt(worker, task);
+    if (task->home) join_scope(task);
+    ready_push_unstarted(&worker->ready, task);
     if (request->ret) *request->ret = task_handle(task);
     return 0;
 }
 
-void weft__task_adopt(struct worker *worker, struct task *task)
+/* What the request asks for beyond spawn_plain(). On failure nothing is left in the record. */
+static int fill(struct task *task, const struct spawn_request *request)
 {
-    enlist(worker, task);
-    ready_push_unstarted(&worker->ready, task);
-}
-
-/* From now on the worker counts it, and cancellation finds it. */
-static inline void enlist(struct worker *worker, struct task *task)
-{
-    struct scope *root_scope = &worker->runtime->root_scope;
-    if (unlikely(!task->home)) task->home = root_scope;
-    task->scope = task->home;
-    task->worker = worker;
-    if (task->home != root_scope) {
-        list_push_back(&task->home->children, &task->sibling);
-        if (!(task->flags & TASK_DETACHED)) task->home->joinable++;
-        weft__scope_refresh(task);
-    } else if (unlikely(root_scope->flags & SCOPE_CANCELLED)) {
-        task->interrupt = -ECANCELED;
+    task->plain.arg = request->arg;
+    int result = 0;
+    if (request->options) {
+        result = fill_options(task, request->options);
+    } else if (request->args_size > 0) {
+        result = fill_args(task, request);
     }
-    worker->tasks_live++;
-    worker->tasks_total++;
+    if (result == 0) task->home = request->home;
+    return result;
 }
 
-void weft__task_adopt_foreign(struct worker *worker, struct task *task)
+static void join_scope(struct task *task)
 {
-    enlist(worker, task);
-    ready_push_woken(&worker->ready, task); /* needs no room for a batch; picking it starts it */
-}
-
-void weft__task_drop_foreign(struct worker *worker, struct task *task)
-{
-    enlist(worker, task);
-    weft__task_drop(task);
+    list_push_back(&task->home->children, &task->sibling);
+    if (!(task->flags & TASK_DETACHED)) task->home->joinable++;
+    task->scope = task->home;
+    weft__scope_refresh(task);
 }
 
 int weft__task_prepare(struct record_pool *pool,
@@ -87,7 +104,16 @@ int weft__task_prepare(struct record_pool *pool,
     struct task *task = weft__record_new(pool);
     if (!task) return -ENOMEM;
 
-    int result = task_fill(NULL, task, request);
+    task->state = TASK_UNSTARTED;
+    task->flags = request->ret ? 0 : TASK_DETACHED;
+    task->interrupt = 0;
+    task->no_sleep = 0;
+    task->saved_errno = 0;
+    task->cxa_uncaught = 0;
+    task->cxa_caught = NULL;
+    task->fn = request->fn;
+    task->site = request->site;
+    int result = fill(task, request);
     if (result < 0) {
         weft__record_free(task);
         return result;
@@ -96,24 +122,17 @@ int weft__task_prepare(struct record_pool *pool,
     return 0;
 }
 
-/* Everything of a record that the request says. */
-static inline int task_fill(struct worker *worker,
-                            struct task *task,
-                            const struct spawn_request *request)
+void weft__task_adopt(struct worker *worker, struct task *task)
 {
-    (void)worker;
-    task->state = TASK_UNSTARTED;
-    task->flags = request->ret ? 0 : TASK_DETACHED;
-    task->fn = request->fn;
-    task->site = request->site;
-    task->home = request->home;
-    task->plain.arg = request->arg;
-    if (unlikely(request->options)) {
-        int result = fill_options(task, request->options);
-        if (result < 0) return result;
-    }
-    if (request->args_size > 0) return fill_args(task, request);
-    return 0;
+    task->interrupt = worker->runtime->is_cancelled ? -ECANCELED : 0;
+    worker->tasks_total++;
+    ready_push_woken(&worker->ready, task); /* needs no room for a batch; picking it starts it */
+}
+
+void weft__task_drop_foreign(struct worker *worker, struct task *task)
+{
+    worker->tasks_total++;
+    weft__task_drop(task);
 }
 
 static int fill_options(struct task *task, const struct weft_spawn_options *options)
@@ -193,30 +212,40 @@ static void clean_up(struct worker *worker, struct task *self)
 }
 
 /* Publishes the result; the record may be gone afterwards. */
-static void finish(struct worker *worker, struct task *task, int result)
+static inline void finish(struct worker *worker, struct task *task, int result)
 {
     task->stack = NULL;
+    task->scope = NULL;
     task->state = TASK_ENDED;
     task->result = result;
-    worker->tasks_live--;
+    worker->tasks_ended++;
 
     bool taken = task->flags & TASK_DETACHED;
-    while (!list_is_empty(&task->joiners)) {
-        struct waiter *waiter = waiter_of_link(list_pop_front(&task->joiners));
-        if (!weft__waiter_claim(waiter)) continue;
-        int *ret_result = waiter_value(waiter);
-        if (ret_result) *ret_result = result;
-        weft__waiter_complete(waiter, 0);
-        taken = true;
-    }
+    if (task->joiners.head.next && give_result(task)) taken = true;
     if (unlikely(task->flags & TASK_ROOT)) {
         worker->runtime->root = NULL;
         worker->runtime->root_result = result;
         worker->slices_left = 0; /* the loop wants to know */
         worker->periods_left = 0;
     }
-    if (task->home != &worker->runtime->root_scope) weft__scope_child_ended(task, taken);
+    if (task->home) weft__scope_child_ended(task, taken);
     if (taken) weft__task_release(task);
+}
+
+/* Wakes whoever joins; true if somebody did. */
+static bool give_result(struct task *task)
+{
+    bool taken = false;
+    while (!list_is_empty(&task->joiners)) {
+        struct waiter *waiter = waiter_of_link(list_pop_front(&task->joiners));
+        if (!weft__waiter_claim(waiter)) continue;
+        int *ret_result = waiter_value(waiter);
+        if (ret_result) *ret_result = task->result;
+        weft__waiter_complete(waiter, 0);
+        taken = true;
+    }
+    task->joiners = (struct list){0}; /* as a free record has it */
+    return taken;
 }
 
 void weft__task_drop(struct task *task)
@@ -229,12 +258,17 @@ void weft__task_drop(struct task *task)
 
 void weft__task_release(struct task *task)
 {
-    if (task->home != &task->worker->runtime->root_scope && list_node_is_linked(&task->sibling)) {
-        list_remove(&task->sibling);
-        task->home->joinable--;
+    if (unlikely(task->home)) {
+        if (list_node_is_linked(&task->sibling)) { /* it waited for a join */
+            list_remove(&task->sibling);
+            task->home->joinable--;
+        }
+        task->home = NULL;
     }
-    if (task->flags & TASK_EXTRAS) free(task->plain.extras);
-    if (task->flags & TASK_ARGS_OWNED) free(task->plain.arg);
+    if (unlikely(task->flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) {
+        if (task->flags & TASK_EXTRAS) free(task->plain.extras);
+        if (task->flags & TASK_ARGS_OWNED) free(task->plain.arg);
+    }
     weft__record_free(task);
 }
 
@@ -256,7 +290,16 @@ static inline int spawn_from_here(const struct spawn_request *request)
 
 int weft_spawn_at(weft_task *ret, weft_fn fn, void *arg, const char *site)
 {
-    return spawn_from_here(&(struct spawn_request){.ret = ret, .fn = fn, .arg = arg, .site = site});
+    struct worker *worker = weft__worker();
+    if (unlikely(!worker)) return weft__not_in_task();
+    if (unlikely(!fn)) return -EINVAL;
+    struct task *task = spawn_plain(worker, fn, site, !ret);
+    if (unlikely(!task)) return -ENOMEM;
+
+    task->plain.arg = arg;
+    ready_push_unstarted(&worker->ready, task);
+    if (ret) *ret = task_handle(task);
+    return 0;
 }
 
 int(weft_spawn)(weft_task *ret, weft_fn fn, void *arg)

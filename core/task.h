@@ -60,6 +60,10 @@ struct task_extras {
 
 #define TASK_ARGS_SIZE 48
 
+/*
+ * A free record is zero but for `next` and line 1. A spawn writes lines 0 and 1 only; line 2 is
+ * first touched when the task runs or somebody joins it, line 3 when it sleeps.
+ */
 struct task {
     /* Line 0: touched by every switch. */
     struct task *next;    /* in a ready queue, a batch or a free list */
@@ -77,22 +81,7 @@ struct task {
     unsigned cxa_uncaught; /* the second word of __cxa_get_globals() */
     void *cxa_caught;      /* the first */
 
-    /* Line 1: what it waits for. */
-    struct wait wait;
-    uint64_t since_turn;   /* the worker's turn in which it went to sleep */
-    uintptr_t remote_next; /* in the inbox of its worker */
-
-    /* Line 2: its place among tasks. */
-    struct list joiners;      /* waiters for its end */
-    struct list_node sibling; /* in its home scope's children (never for the root scope) */
-    struct scope *home;       /* where it was spawned; ends after the task */
-    struct scope *scope;      /* its current scope; `home` if it has none of its own open */
-    struct stack *stack;      /* NULL before the first run and after the end */
-    unsigned remote; /* what its place in the inbox asks for: enum remote_request in worker.h */
-
-    /* Line 3: how it starts. */
-    weft_fn fn;
-    const char *site;
+    /* Line 1: how it starts. */
     union {
         _Alignas(16) unsigned char args[TASK_ARGS_SIZE];
         struct {
@@ -100,6 +89,21 @@ struct task {
             struct task_extras *extras;
         } plain;
     };
+    weft_fn fn;
+    const char *site;
+
+    /* Line 2: its place among tasks. */
+    struct list joiners;      /* waiters for its end; opened by the first, {NULL, NULL} before */
+    struct list_node sibling; /* in its home scope's children (never for the root scope) */
+    struct scope *home;       /* where it was spawned; NULL: the root scope. Ends after the task */
+    struct scope *scope;      /* its current scope; `home` if it has none of its own open */
+    struct stack *stack;      /* NULL before the first run and after the end */
+    uint64_t since_turn;      /* the worker's turn in which it went to sleep */
+
+    /* Line 3: what it waits for. */
+    struct wait wait;
+    uintptr_t remote_next; /* in the inbox of its worker */
+    unsigned remote;       /* what its place there asks for: enum remote_request in worker.h */
 };
 
 _Static_assert(sizeof(struct task) == 256, "four cache lines");
@@ -126,6 +130,11 @@ static inline uint64_t task_id(const struct task *task)
     return atomic_load_explicit(&((struct task *)(uintptr_t)task)->id, memory_order_relaxed);
 }
 
+static inline void task_open_joiners(struct task *task)
+{
+    if (!task->joiners.head.next) list_open(&task->joiners);
+}
+
 /* Usable bytes that were asked for at spawn; 0: the default. */
 static inline size_t task_stack_size(const struct task *task)
 {
@@ -136,6 +145,7 @@ static inline size_t task_stack_size(const struct task *task)
 static inline void task_settle(struct task *task, struct stack *stack)
 {
     task->stack = stack;
+    task->scope = task->home;
     stack->task_id = task_id(task);
     struct task_body *body = task_body(task);
     body->task = task;
@@ -192,7 +202,6 @@ int weft__task_prepare(struct record_pool *pool,
                        const struct spawn_request *request,
                        struct task **ret);
 void weft__task_adopt(struct worker *worker, struct task *task);
-void weft__task_adopt_foreign(struct worker *worker, struct task *task);
 
 /* One that came too late: it never runs. */
 void weft__task_drop_foreign(struct worker *worker, struct task *task);

@@ -111,7 +111,7 @@ static bool loop_is_over(struct worker *worker)
 {
     struct runtime *runtime = worker->runtime;
     if (runtime->root && !runtime->is_given_up) return false;
-    if (worker->tasks_live == 0 || runtime->is_given_up) return true;
+    if (worker_live(worker) == 0 || runtime->is_given_up) return true;
     if (!runtime->is_over) {
         runtime->is_over = true;
         runtime->grace_end_ns =

@@ -65,8 +65,8 @@ struct worker {
     struct sanitizer_fiber dead_fiber; /* of the task that ended last; sanitizer builds */
     bool has_dead_fiber;
     uint64_t polls;
-    uint64_t tasks_total;
-    size_t tasks_live;    /* spawned and not ended */
+    uint64_t tasks_total; /* ever spawned */
+    uint64_t tasks_ended;
     size_t fd_waiters;    /* sleeping in a descriptor's queue */
     size_t fd_armed;      /* descriptors registered with the backend */
     size_t starved_count; /* unstarted tasks that found no stack */
@@ -98,6 +98,11 @@ void weft__worker_set(struct worker *worker);
 static inline int64_t weft__worker_now(const struct worker *worker)
 {
     return weft__backend.now_ns(worker->backend_state) + worker->clock_offset_ns;
+}
+
+static inline uint64_t worker_live(const struct worker *worker)
+{
+    return worker->tasks_total - worker->tasks_ended;
 }
 
 int weft__worker_open(struct worker *worker, struct runtime *runtime);
