@@ -89,9 +89,9 @@ int harness_failures(void);
 
 /* ---- time ---- */
 
-int64_t harness_now_ns(void);        /* CLOCK_MONOTONIC, real also under the virtual clock */
-int64_t harness_thread_cpu_ns(void); /* CPU time of the calling thread, for "does not spin" */
-int64_t harness_slack_ns(void);      /* how late is still on time on this machine: 50 ms or more */
+int64_t harness_now_ns(void);            /* CLOCK_MONOTONIC, real also under the virtual clock */
+int64_t harness_thread_cpu_ns(void);     /* CPU time of the calling thread, for "does not spin" */
+int64_t harness_slack_ns(void);          /* how late is on time here: 50 ms, more under load */
 void harness_sleep_ms(int milliseconds); /* blocks the thread; signals do not shorten it */
 
 void harness_use_virtual_clock(void);
