@@ -50,7 +50,7 @@ static inline int finish(weft_task task)
 /* Lets everything that is ready run, and every task that was started block. */
 static inline void settle(void)
 {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 32; i++) {
         CHECK_EQ(weft_yield(), 0);
     }
 }

@@ -238,36 +238,42 @@ WEFT_TEST(lim, 03_a_run_without_memory_fails_and_leaves_nothing)
 #define BYTES_A_TASK (12 << 10) /* its record, a page or two of stack, and what the kernel hides */
 #endif
 
+struct many {
+    int started;
+    int ended;
+};
+
 static int sleeps_once(void *arg)
 {
-    int *count = arg;
+    struct many *many = arg;
+    many->started++;
     CHECK_EQ(weft_sleep(WEFT_MINUTE), 0);
-    (*count)++;
+    many->ended++;
     return 0;
 }
 
 static int many_root(void *arg)
 {
-    int *count = arg;
+    struct many *many = arg;
     size_t resident = harness_resident_size();
     for (int i = 0; i < MANY; i++) {
-        CHECK_EQ(weft_spawn(NULL, sleeps_once, count), 0);
+        CHECK_EQ(weft_spawn(NULL, sleeps_once, many), 0);
     }
-    while (stats_now().waiting_time < MANY) {
+    while (many->started < MANY) {
         CHECK_EQ(weft_yield(), 0);
     }
     CHECK_WITHIN(harness_resident_size(), 0, resident + (size_t)MANY * BYTES_A_TASK);
-    CHECK_EQ(*count, 0);
+    CHECK_EQ(many->ended, 0);
     CHECK_EQ(weft_sleep(2 * WEFT_MINUTE), 0);
-    CHECK_EQ(*count, MANY);
+    CHECK_EQ(many->ended, MANY);
     CHECK_EQ(stats_now().tasks_live, 1);
     return 0;
 }
 
 WEFT_TEST(lim, 07_a_hundred_thousand_tasks_sleep_at_once, .timeout = 60)
 {
-    int count = 0;
-    CHECK_EQ(run_virtual(many_root, &count), 0);
+    struct many many = {0};
+    CHECK_EQ(run_virtual(many_root, &many), 0);
 }
 
 #ifndef __SANITIZE_ADDRESS__ /* which needs address space of its own */
@@ -276,14 +282,15 @@ WEFT_TEST(lim, 07_a_hundred_thousand_tasks_sleep_at_once, .timeout = 60)
 
 static int crowd_root(void *arg)
 {
-    int *count = arg;
+    struct many *many = arg;
     for (int i = 0; i < CROWD; i++) {
-        CHECK_EQ(weft_spawn(NULL, sleeps_once, count), 0);
+        CHECK_EQ(weft_spawn(NULL, sleeps_once, many), 0);
     }
-    for (int i = 0; i < 100000 && stats_now().tasks_live > 1; i++) {
+    for (int i = 0; i < 100000 && many->ended < CROWD; i++) {
         CHECK_EQ(weft_sleep(WEFT_SEC), 0);
     }
-    CHECK_EQ(*count, CROWD);
+    CHECK_EQ(many->started, CROWD);
+    CHECK_EQ(many->ended, CROWD);
     return 0;
 }
 
@@ -296,9 +303,9 @@ static int crowd_child(void *arg)
     if (file) (void)fclose(file);
     struct rlimit limit = {.rlim_cur = pages * 4096 + (256 << 20), .rlim_max = RLIM_INFINITY};
     CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
-    int count = 0;
+    struct many many = {0};
     (void)arg;
-    return run_virtual(crowd_root, &count);
+    return run_virtual(crowd_root, &many);
 }
 
 WEFT_TEST(lim, 07_tasks_beyond_the_address_space_wait_for_a_stack, .timeout = 60)
@@ -332,7 +339,7 @@ static int goes_deep(void *arg)
     void *high = NULL;
     CHECK_EQ(weft_stack_bounds(&low, &high), 0);
     size_t actual = (size_t)((char *)high - (char *)low);
-    CHECK(actual >= *size);
+    CHECK(actual >= *size * 9 / 10);
     int depth = go_down(low, actual / 10, 0);
     CHECK(depth > 0 && (size_t)depth >= actual * 6 / 10 / 1024);
     CHECK_EQ(weft_sleep(WEFT_USEC), 0);
