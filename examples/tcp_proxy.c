@@ -15,7 +15,7 @@
 
 #include <weft/weft.h>
 
-#define CONNECTIONS_MAX 1000 /* further ones wait in the kernel's queue */
+#define CONNECTIONS_MAX 500 /* further ones wait in the kernel's queue */
 #define DIAL_TIME       (10 * WEFT_SEC)
 #define IDLE_TIME       (60 * WEFT_SEC) /* without a byte in either direction */
 #define GRACE_TIME      (3 * WEFT_SEC)  /* to finish after Ctrl-C */
