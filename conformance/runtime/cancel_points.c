@@ -125,7 +125,7 @@ static int root_calls_everything(void *arg)
     points->ended = spawn_task(do_nothing, NULL);
     CHECK_EQ(weft_chan_send(points->chan, &value), 0);
     CHECK_EQ(write(points->fds[1], "q", 1), 1);
-    let_others_run();
+    CHECK_EQ(weft_sleep(5 * WEFT_MSEC), 0);
     struct weft_scope scope;
     CHECK_EQ(weft_scope_open(&scope), 0);
     CHECK_EQ(weft_scope_cancel(&scope), 0);

@@ -88,7 +88,7 @@ static int root_takes_from_thread(void *arg)
 
     CHECK_EQ(count, ROUNDS);
     CHECK_EQ(pthread_join(thread, NULL), 0);
-    let_others_run();
+    CHECK_EQ(weft_sleep(20 * WEFT_MSEC), 0);
     CHECK_EQ(live_tasks(), 1);
     return 0;
 }
