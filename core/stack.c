@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks lie in slabs: one mapping, cut into equal units of a guard and the usable part above it.
+ * Stacks lie in slabs: one mapping, cut into equal units.
  *
- *     slab->base                                                      one unit = guard + size
- *     | guard | usable ........... top | struct stack | colour | guard | usable ...
- *             ^ bottom                                           (64 units of the default size)
+ *     | guard | usable: `size` bytes and some | struct stack | colour |       one unit; 64 of the
+ *             ^ bottom                        ^ top                           default size in a slab
+ *     |<page->|                               |<-- within the last page ->|
  *
  * A stack is live (somebody runs on it), hot (in the cache's list, its pages kept) or cold (a bit
  * in its slab, no pages; also how each stack begins). The struct exists while it is live or hot.
@@ -68,6 +68,7 @@ static_assert(sizeof(struct stack) == WEFT_STACK_BODY_SIZE + CACHE_LINE,
 static struct stack_slab *_Atomic orphans;
 
 static size_t page_size(void);
+static size_t unit_size(size_t stack_size);
 static struct stack *slab_stack(const struct stack_slab *slab, unsigned index);
 static struct stack *stack_carve(struct stack_cache *cache);
 static struct stack *own_get(struct stack_cache *cache, size_t size);
@@ -246,7 +247,7 @@ static bool epoch_advance(struct stack_cache *cache)
 size_t weft__stack_high_water(const struct stack *stack)
 {
     size_t page = page_size();
-    const char *end = (const char *)stack->bottom + stack->size;
+    const char *end = (const char *)stack->bottom + stack->size + page;
     unsigned char resident[256];
 
     for (char *at = stack->bottom; at < end;) {
@@ -255,7 +256,7 @@ size_t weft__stack_high_water(const struct stack *stack)
         if (mincore(at, count * page, resident) != 0) return 0;
 
         for (size_t i = 0; i < count; i++) {
-            if (resident[i] & 1) return (size_t)(end - at) - i * page;
+            if (resident[i] & 1) return (size_t)((const char *)stack->top - at) - i * page;
         }
         at += count * page;
     }
@@ -266,7 +267,7 @@ const struct stack *weft__stack_by_guard(const struct stack_cache *cache, const 
 {
     size_t guard = page_size();
     for (const struct stack_slab *slab = cache->slabs; slab; slab = slab->next) {
-        size_t unit = slab->stack_size + guard;
+        size_t unit = unit_size(slab->stack_size);
         size_t offset = (size_t)((const char *)address - slab->base);
         if (!slab->base || offset >= unit * slab->stack_count) continue;
 
@@ -289,10 +290,16 @@ static size_t page_size(void)
     return size;
 }
 
+/* The guard, the usable part, and a page for the struct, its colour and the first frames. */
+static size_t unit_size(size_t stack_size)
+{
+    return stack_size + 2 * page_size();
+}
+
 /* Where the struct of a slab's stack lies, whether it exists now or not. */
 static struct stack *slab_stack(const struct stack_slab *slab, unsigned index)
 {
-    char *end = slab->base + (slab->stack_size + page_size()) * (index + 1);
+    char *end = slab->base + unit_size(slab->stack_size) * (index + 1);
     end -= CACHE_LINE * (index % STACK_COLOURS);
     return (struct stack *)(void *)(end - sizeof(struct stack));
 }
@@ -300,8 +307,7 @@ static struct stack *slab_stack(const struct stack_slab *slab, unsigned index)
 static unsigned stack_index(const struct stack *stack)
 {
     const struct stack_slab *slab = stack->slab;
-    return (unsigned)((size_t)((const char *)stack - slab->base) /
-                      (slab->stack_size + page_size()));
+    return (unsigned)((size_t)((const char *)stack - slab->base) / unit_size(slab->stack_size));
 }
 
 /* Makes stack `index` of a slab exist; NULL if it needs a guard and cannot have one. */
@@ -311,7 +317,7 @@ static struct stack *slab_carve(struct stack_cache *cache, struct stack_slab *sl
     if (!guarded && cache->guards_required) return NULL;
 
     struct stack *stack = slab_stack(slab, index);
-    char *unit = slab->base + (slab->stack_size + page_size()) * index;
+    char *unit = slab->base + unit_size(slab->stack_size) * index;
     *stack = (struct stack){
         .top = stack,
         .bottom = unit + page_size(),
@@ -330,7 +336,7 @@ static struct stack *stack_carve(struct stack_cache *cache)
     struct list_node *node = list_first(&cache->cold);
     struct stack_slab *slab = node ? container_of(node, struct stack_slab, cold_link) : NULL;
     if (!slab) {
-        size_t count = SLAB_SIZE_MAX / (cache->default_size + page_size());
+        size_t count = SLAB_SIZE_MAX / unit_size(cache->default_size);
         if (count < 1) count = 1;
         if (count > SLAB_STACKS_MAX) count = SLAB_STACKS_MAX;
         slab = slab_open(cache, cache->default_size, (unsigned)count);
@@ -403,7 +409,7 @@ static struct stack_slab *slab_open(struct stack_cache *cache, size_t size, unsi
         cache->slabs = slab;
     }
 
-    size_t length = (size + page_size()) * count;
+    size_t length = unit_size(size) * count;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
     char *base = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (base == MAP_FAILED) {
@@ -430,7 +436,7 @@ static struct stack_slab *slab_open(struct stack_cache *cache, size_t size, unsi
 static void slab_unmap(struct stack_cache *cache, struct stack_slab *slab)
 {
     char *base = slab->base;
-    size_t length = (slab->stack_size + page_size()) * slab->stack_count;
+    size_t length = unit_size(slab->stack_size) * slab->stack_count;
 
     slab->base = NULL; /* before the address range can become somebody else's */
     cache->unguarded_count -= (size_t)__builtin_popcountll(slab->unguarded);
@@ -451,7 +457,7 @@ static bool slab_is_idle(const struct stack_slab *slab)
 /* Puts markers under all stacks of a new slab. They stay until it is unmapped. */
 static void slab_mark_guards(struct stack_slab *slab)
 {
-    size_t unit = slab->stack_size + page_size();
+    size_t unit = unit_size(slab->stack_size);
     for (unsigned i = 0; i < slab->stack_count; i++) {
         if (madvise(slab->base + unit * i, page_size(), MADV_GUARD_INSTALL) != 0) return;
         slab->guarded |= UINT64_C(1) << i;
@@ -464,7 +470,7 @@ static bool slab_guard(struct stack_cache *cache, struct stack_slab *slab, unsig
     uint64_t bit = UINT64_C(1) << index;
     if (slab->guarded & bit) return true;
 
-    char *guard = slab->base + (slab->stack_size + page_size()) * index;
+    char *guard = slab->base + unit_size(slab->stack_size) * index;
     bool wanted = cache->guards != STACK_GUARDS_NONE && weft__guard_budget_take();
     if (wanted && mprotect(guard, page_size(), PROT_NONE) == 0) {
         slab->guarded |= bit;
@@ -505,7 +511,7 @@ static void slab_settle(struct stack_cache *cache, struct stack_slab *slab)
         cache->idle_slab_count++;
     }
 
-    size_t unit = slab->stack_size + page_size();
+    size_t unit = unit_size(slab->stack_size);
     while (leaving) {
         unsigned first = (unsigned)__builtin_ctzll(leaving);
         uint64_t above = ~(leaving >> first);

@@ -22,7 +22,7 @@ struct stack {
     struct stack *next; /* in a cache: the next one */
     void *top;          /* exclusive end of the usable part: this struct, 64-byte aligned */
     void *bottom;       /* lowest usable byte; the guard lies below */
-    size_t size;        /* usable bytes, top - bottom rounded to pages */
+    size_t size;        /* usable bytes, whole pages; top - bottom is a little more */
     struct stack_slab *slab;
     uint64_t task_id; /* who runs on it, for the overflow report; 0 if none */
     unsigned valgrind_id;
@@ -67,7 +67,7 @@ struct stack *weft__stack_get_reserved(struct stack_cache *cache);
 /* Gives idle memory back to the system. For the worker, on its own stack, before it sleeps. */
 void weft__stacks_trim(struct stack_cache *cache);
 
-/* Most bytes that were ever used of this stack since it was mapped or trimmed, page granularity. */
+/* Bytes from `top` down to the lowest page that was touched since the stack was mapped or trimmed. */
 size_t weft__stack_high_water(const struct stack *stack);
 
 /* The stack whose guard contains `address`, or NULL; async-signal-safe. */
