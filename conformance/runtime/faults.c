@@ -166,12 +166,16 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 
 ssize_t __wrap_readv(int fd, const struct iovec *parts, int count)
 {
-    return transfer_is_interrupted() ? -1 : __real_readv(fd, parts, count);
+    if (transfer_is_interrupted()) return -1;
+    struct iovec one = {parts[0].iov_base, 1};
+    return transfers_cut ? __real_readv(fd, &one, 1) : __real_readv(fd, parts, count);
 }
 
 ssize_t __wrap_writev(int fd, const struct iovec *parts, int count)
 {
-    return transfer_is_interrupted() ? -1 : __real_writev(fd, parts, count);
+    if (transfer_is_interrupted()) return -1;
+    struct iovec one = {parts[0].iov_base, 1};
+    return transfers_cut ? __real_writev(fd, &one, 1) : __real_writev(fd, parts, count);
 }
 
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
