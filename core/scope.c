@@ -241,10 +241,18 @@ static int own_status(const struct scope *scope)
     return scope->flags & SCOPE_EXPIRED ? -ETIMEDOUT : 0;
 }
 
+/* Closes a scope that its owner leaves without doing so: children are cancelled, and joined. There
+ * is no place for the result. */
+static void abandon_scope(struct scope *scope)
+{
+    if (!list_is_empty(&scope->children)) weft__scope_cancel(scope);
+    (void)weft_scope_close((struct weft_scope *)(void *)scope);
+}
+
 void weft__scope_close_all(struct task *task)
 {
     while (task->scope != task->home) {
-        (void)weft_scope_close((struct weft_scope *)(void *)task->scope); /* nobody asks */
+        abandon_scope(task->scope);
     }
 }
 
@@ -308,7 +316,7 @@ void weft_scope_leave(struct weft_scope *public_scope)
     if (scope->ret_status) *scope->ret_status = weft_scope_status();
     struct worker *worker = weft__worker();
     while (worker->current->scope != scope) { /* inner scopes that were opened by hand */
-        (void)weft_scope_close((struct weft_scope *)(void *)worker->current->scope);
+        abandon_scope(worker->current->scope);
     }
-    (void)weft_scope_close(public_scope); /* the block has no place for its result */
+    abandon_scope(scope);
 }
