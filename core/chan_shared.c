@@ -138,7 +138,7 @@ void weft__shared_arrived(struct task *task)
     if (task->wait.kind == &weft__select_shared_wait) weft__select_withdraw(task, NULL);
     task->remote = REMOTE_NONE;
     atomic_fetch_sub_explicit(&task->worker->runtime->shared_parked, 1, memory_order_relaxed);
-    weft__wake(task, task->wake_result);
+    weft__wake_queued(task, task->wake_result); /* behind what this turn's descriptors woke */
 }
 
 /* ---- waiting ---- */
