@@ -118,6 +118,7 @@ void weft__inbox_discard(struct worker *worker)
 int weft_post(struct weft_runtime *handle, struct weft_post *post)
 {
     if (!handle || !post || !post->fn) return -EINVAL;
+    if (unlikely(weft__is_forked())) return -EOWNERDEAD;
     struct runtime *runtime = weft__runtime_enter(handle);
     if (!runtime) return -ESRCH;
 
