@@ -99,12 +99,14 @@ WEFT_TEST(cancel, 15b_the_other_direction_goes_on)
     CHECK_EQ(run_real(root_cancels_one_direction, fds), 0);
 }
 
-/* Whatever an earlier cancelled wait left behind, a later sleep is not cut short by it. */
+/* Whatever a cancelled wait left behind, a later sleep is not cut short by it. */
 static int root_looks_for_stale_events(void *arg)
 {
-    int *fds = arg;
-    struct io io = {.fd = fds[0], .events = WEFT_READABLE};
+    (void)arg;
     for (int i = 0; i < 20; i++) {
+        int fds[2];
+        harness_socket_pair(fds);
+        struct io io = {.fd = fds[0], .events = WEFT_READABLE};
         weft_task task = spawn_task(wait_ready, &io);
         CHECK_EQ(weft_sleep(WEFT_MSEC / 2), 0);
         CHECK_EQ(write(fds[1], "x", 1), 1);
@@ -114,19 +116,15 @@ static int root_looks_for_stale_events(void *arg)
         int64_t start = weft_now();
         CHECK_EQ(weft_sleep(WEFT_MSEC), 0);
         CHECK(weft_now() - start >= WEFT_MSEC);
-        CHECK_EQ(harness_drain(fds[0]), 1);
+        CHECK_EQ(weft_close(fds[0]), 0);
+        CHECK_EQ(weft_close(fds[1]), 0);
     }
-    CHECK_EQ(weft_close(fds[0]), 0);
-    CHECK_EQ(weft_close(fds[1]), 0);
     return 0;
 }
 
 WEFT_TEST(cancel, 15c_an_event_after_the_cancel_wakes_nobody)
 {
-    int fds[2];
-    harness_socket_pair(fds);
-
-    CHECK_EQ(run_real(root_looks_for_stale_events, fds), 0);
+    CHECK_EQ(run_real(root_looks_for_stale_events, NULL), 0);
 }
 
 /* ---- 16 ---- */
