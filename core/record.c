@@ -57,7 +57,8 @@ struct task *weft__record_new(struct record_pool *pool)
 
 void weft__record_free(struct task *task)
 {
-    struct record_pool *pool = record_chunk(task)->pool;
+    struct record_pool *pool =
+        atomic_load_explicit(&record_chunk(task)->pool, memory_order_relaxed);
     if (likely(!pool->lock)) {
         record_free(pool, task);
         return;
@@ -104,7 +105,8 @@ static bool add_chunk(struct record_pool *pool)
     if (!chunk) chunk = map_chunk();
     if (!chunk) return false;
 
-    *chunk = (struct record_chunk){.pool = pool, .next = pool->chunks};
+    atomic_store_explicit(&chunk->pool, pool, memory_order_relaxed);
+    chunk->next = pool->chunks;
     pool->chunks = chunk;
     pool->fresh = (struct task *)(void *)chunk + 1;
     pool->end = pool->fresh + RECORDS_PER_CHUNK;
@@ -182,7 +184,9 @@ void weft__records_visit(struct record_pool *pool,
 {
     for (struct record_chunk *chunk = pool->chunks; chunk; chunk = chunk->next) {
         struct task *first = (struct task *)(void *)chunk + 1;
-        struct task *end = chunk == pool->chunks ? pool->fresh : first + RECORDS_PER_CHUNK;
+        struct task *end = first + RECORDS_PER_CHUNK;
+        /* a signal handler may find the newest chunk listed, and `fresh` still in the one before */
+        if (pool->fresh >= first && pool->fresh < end) end = pool->fresh;
         for (struct task *task = first; task < end; task++) {
             if (task_id(task) != 0) visit(task, arg);
         }

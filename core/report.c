@@ -163,14 +163,25 @@ void weft__report_survivors(struct runtime *runtime)
     (void)weft__dump_close(&dump);
 }
 
+/* `ignored` of a task that ended before the root did, which nobody else uses any more. */
+enum { ENDED_BEFORE_ROOT = UINT16_MAX };
+
 static bool outlives_root(const struct task *task)
 {
     return weft__dump_is_alive(task) && !(task->flags & TASK_ROOT);
 }
 
+static void mark_ended(struct task *task, void *arg)
+{
+    (void)arg;
+    if (task->state == TASK_ENDED) task->ignored = ENDED_BEFORE_ROOT;
+}
+
 void weft__report_outliving(struct runtime *runtime)
 {
     if (!runtime->settings.reports_leaks) return;
+    weft__runtime_visit(runtime, mark_ended, NULL);
+    if (runtime->is_cancelled) return; /* by a stop or a deadlock: they are on their way out */
     size_t count = count_tasks(runtime, outlives_root);
     if (count == 0) return;
 
@@ -184,7 +195,7 @@ void weft__report_outliving(struct runtime *runtime)
 
 static bool is_unjoined(const struct task *task)
 {
-    return task->state == TASK_ENDED;
+    return task->state == TASK_ENDED && task->ignored == ENDED_BEFORE_ROOT;
 }
 
 void weft__report_leaks(struct runtime *runtime)

@@ -131,7 +131,8 @@ static void runtime_shut(struct runtime *runtime)
     while (atomic_load_explicit(&handle->gate, memory_order_acquire) != 0)
         (void)sched_yield();
 
-    if (worker_live(&runtime->worker) > 0 || runtime->is_given_up) return; /* not even those ended */
+    if (worker_live(&runtime->worker) > 0 || runtime->is_given_up)
+        return; /* not even those ended */
     weft__inbox_drain(&runtime->worker);
     weft__worker_loop(&runtime->worker);
 }
@@ -329,7 +330,7 @@ int weft__cancel_from_elsewhere(weft_task handle)
     int result = -ESRCH;
     (void)pthread_mutex_lock(&runtimes_lock);
     for (struct runtime *runtime = runtimes; runtime; runtime = runtime->next) {
-        struct record_pool *pool = record_chunk(handle.slot)->pool;
+        const struct record_pool *pool = record_pool(handle.slot);
         if (pool != &runtime->worker.records && pool != &runtime->foreign_records) continue;
         result = weft_post(runtime->handle, &request->post);
         break;
@@ -343,6 +344,7 @@ void weft__runtimes_forget(void)
 {
     (void)pthread_mutex_init(&runtimes_lock, NULL); /* its holder does not exist in the child */
     runtimes = NULL;
+    weft__reports_forget();
 }
 
 /* ---- the native loop ---- */

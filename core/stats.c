@@ -61,7 +61,7 @@ int weft_stats(struct weft_stats *ret)
         .descriptors = worker->fd_armed,
         .turns = worker->turn,
         .polls = worker->polls,
-        .slices = worker->slices,
+        .slices = worker_slices(worker),
         .stacks = worker->stacks.live_count,
         .stacks_unguarded = worker->stacks.unguarded_count,
     };

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/park.h"
+#include "core/report.h"
 #include "core/runtime.h"
 #include "core/scope.h"
 
@@ -108,6 +109,7 @@ int weft__task_prepare(struct record_pool *pool,
     task->flags = request->ret ? 0 : TASK_DETACHED;
     task->interrupt = 0;
     task->no_sleep = 0;
+    task->ignored = 0;
     task->saved_errno = 0;
     task->cxa_uncaught = 0;
     task->cxa_caught = NULL;
@@ -124,7 +126,7 @@ int weft__task_prepare(struct record_pool *pool,
 
 void weft__task_adopt(struct worker *worker, struct task *task)
 {
-    task->interrupt = worker->runtime->is_cancelled ? -ECANCELED : 0;
+    weft__scope_refresh(task); /* it may have been cancelled on its way */
     worker->tasks_total++;
     ready_push_woken(&worker->ready, task); /* needs no room for a batch; picking it starts it */
 }
@@ -146,6 +148,7 @@ static int fill_options(struct task *task, const struct weft_spawn_options *opti
     *extras = (struct task_extras){
         .name = options->name, .stack_size = options->stack_size, .on_drop = options->on_drop};
     task->plain.extras = extras;
+    atomic_signal_fence(memory_order_release); /* the dump's handler trusts the flag */
     task->flags |= TASK_EXTRAS;
     return 0;
 }
@@ -223,10 +226,10 @@ static inline void finish(struct worker *worker, struct task *task, int result)
     bool taken = task->flags & TASK_DETACHED;
     if (task->joiners.head.next && give_result(task)) taken = true;
     if (unlikely(task->flags & TASK_ROOT)) {
+        weft__report_outliving(worker->runtime);
         worker->runtime->root = NULL;
         worker->runtime->root_result = result;
-        worker->slices_left = 0; /* the loop wants to know */
-        worker->periods_left = 0;
+        worker_end_period(worker); /* the loop wants to know */
     }
     if (task->home) weft__scope_child_ended(task, taken);
     if (taken) weft__task_release(task);
@@ -265,9 +268,12 @@ void weft__task_release(struct task *task)
         }
         task->home = NULL;
     }
-    if (unlikely(task->flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) {
-        if (task->flags & TASK_EXTRAS) free(task->plain.extras);
-        if (task->flags & TASK_ARGS_OWNED) free(task->plain.arg);
+    unsigned flags = task->flags;
+    if (unlikely(flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) {
+        task->flags = 0;
+        atomic_signal_fence(memory_order_release); /* the dump's handler reads no freed name */
+        if (flags & TASK_EXTRAS) free(task->plain.extras);
+        if (flags & TASK_ARGS_OWNED) free(task->plain.arg);
     }
     weft__record_free(task);
 }

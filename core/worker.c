@@ -55,6 +55,7 @@ int weft__worker_open(struct worker *worker, struct runtime *runtime)
     worker->random.state = settings->config.seed;
     worker->ready.shuffle.state = settings->shuffle_seed;
     worker->ready.is_shuffled = settings->shuffle_seed != 0;
+    worker->slices_left = worker->ready.is_shuffled ? 0 : READY_CLOCK_PERIOD;
     weft__records_open(&worker->records, NULL);
 
     int result = weft__ready_open(&worker->ready);
@@ -133,6 +134,9 @@ static void turn(struct worker *worker, int64_t timeout_ns)
     weft__inbox_drain(worker);
     worker->turn_start_ns = weft__worker_now(worker);
     expire_timers(worker);
+    if (worker->slices_left < READY_CLOCK_PERIOD && !worker->ready.is_shuffled) {
+        worker->slices = worker_slices(worker) - 1; /* the last pick found nobody */
+    }
     worker->slices_left = worker->ready.is_shuffled ? 0 : READY_CLOCK_PERIOD;
     worker->periods_left = READY_SLICES_PER_TURN / READY_CLOCK_PERIOD;
 }

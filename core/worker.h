@@ -105,6 +105,21 @@ static inline uint64_t worker_live(const struct worker *worker)
     return worker->tasks_total - worker->tasks_ended;
 }
 
+/* How often a task was given the worker; in a task, this time included. */
+static inline uint64_t worker_slices(const struct worker *worker)
+{
+    if (worker->ready.is_shuffled) return worker->slices;
+    return worker->slices + (uint64_t)(READY_CLOCK_PERIOD - worker->slices_left);
+}
+
+/* The loop shall look around before the next task. */
+static inline void worker_end_period(struct worker *worker)
+{
+    if (!worker->ready.is_shuffled) worker->slices -= (uint64_t)worker->slices_left;
+    worker->slices_left = 0;
+    worker->periods_left = 0;
+}
+
 int weft__worker_open(struct worker *worker, struct runtime *runtime);
 void weft__worker_close(struct worker *worker);
 
