@@ -15,20 +15,21 @@
  * Saves the caller's context, stores where in *ret_from, and continues `to`, whose own
  * weft__switch() call returns the low 32 bits of `value` (an int, so that blocking calls that
  * return int can end in a tail call). Saves callee-saved registers and the floating-point control
- * words (loaded only where they differ). errno is the caller's business.
+ * words; the status flags are undefined afterwards. errno is the caller's business.
  * Meant to be called last (as a tail call), so that the only return address is the user's own.
  */
 int weft__switch(void **ret_from, void *to, intptr_t value);
 
 /*
  * Makes a context on a fresh stack that ends (exclusively) at `top`, 64-byte aligned. The first
- * switch to it calls `entry(value)`, which never returns; unwinding ends there.
+ * switch to it calls `entry(value)`, which never returns, with the floating-point control words that
+ * a new process has (ucontext: with those of the caller). Unwinding ends there.
  */
 void *weft__switch_prepare(void *top, void (*entry)(intptr_t value));
 
 /*
- * Abandons everything on the current stack and calls `entry(value)` at its `top`, with fresh
- * floating-point control words. Never returns.
+ * Abandons everything on the current stack and calls `entry(value)` at its `top`, with control
+ * words as above. Never returns.
  */
 _Noreturn void weft__switch_restart(void *top, void (*entry)(intptr_t value), intptr_t value);
 
