@@ -51,6 +51,7 @@ static bool can_be_woken(const struct worker *worker)
 static bool unstarve(struct worker *worker)
 {
     struct task *task = worker->starved;
+    weft__stacks_trim(&worker->stacks); /* stacks of other sizes are unmapped there */
     struct stack *stack = weft__stack_get(&worker->stacks, task_stack_size(task));
     bool is_last_resort =
         !stack && weft__timers_next(&worker->timers) == WEFT_FOREVER && !can_be_woken(worker);

@@ -16,6 +16,13 @@ static bool join_abandon(struct task *task)
 
 static const struct wait_kind join_wait = {.name = "join", .abandon = join_abandon};
 
+/* A task of the calling thread's runtime; of any other one, only the id may be read. */
+static bool is_here(const struct worker *worker, const struct task *target)
+{
+    const struct record_pool *pool = record_pool(target);
+    return pool == &worker->records || pool == &worker->runtime->foreign_records;
+}
+
 int weft__join_take(struct task *target, int *ret_result)
 {
     if (target->state != TASK_ENDED) return -EAGAIN;
@@ -35,7 +42,7 @@ int weft_join(weft_task handle, int *ret_result)
     struct task *target = task_of_handle(handle);
     if (unlikely(!target)) return -ESRCH;
     if (unlikely(target == self)) return -EDEADLK;
-    if (unlikely(target->worker->runtime != worker->runtime)) return -EPERM;
+    if (unlikely(!is_here(worker, target))) return -EPERM;
     if (target->state == TASK_ENDED) return weft__join_take(target, ret_result);
     if (unlikely(self->no_sleep)) return self->no_sleep;
 
@@ -51,7 +58,7 @@ int weft_detach(weft_task handle)
     if (!worker) return weft__not_in_task();
     struct task *target = task_of_handle(handle);
     if (!target) return -ESRCH;
-    if (target->worker->runtime != worker->runtime) return -EPERM;
+    if (!is_here(worker, target)) return -EPERM;
 
     if (target->state == TASK_ENDED) {
         weft__task_release(target);
@@ -69,7 +76,7 @@ int weft_cancel(weft_task handle)
     struct worker *worker = weft__worker();
     struct task *target = task_of_handle(handle);
     if (!target) return -ESRCH;
-    if (unlikely(!worker || target->worker->runtime != worker->runtime)) {
+    if (unlikely(!worker || !is_here(worker, target))) {
         return weft__cancel_from_elsewhere(handle);
     }
     weft__task_cancel(target);

@@ -22,9 +22,9 @@ struct record_pool;
 
 /* The header takes the place of the first record of its chunk, which is aligned to its size. */
 struct record_chunk {
-    struct record_pool *pool;
-    struct record_chunk *next; /* all chunks of the pool; also the process's idle chunks */
-    size_t free_count;         /* scratch of weft__records_trim() */
+    _Atomic(struct record_pool *) pool; /* relaxed: other threads only compare it */
+    struct record_chunk *next;          /* all chunks of the pool; also the process's idle chunks */
+    size_t free_count;                  /* scratch of weft__records_trim() */
 };
 
 struct record_pool {
@@ -57,6 +57,12 @@ void weft__records_visit(struct record_pool *pool,
 static inline struct record_chunk *record_chunk(const struct task *task)
 {
     return (struct record_chunk *)((uintptr_t)task & ~(RECORD_CHUNK_SIZE - 1));
+}
+
+/* Whose record it is; of a stale one, whose chunk it lies in now. */
+static inline const struct record_pool *record_pool(const struct task *task)
+{
+    return atomic_load_explicit(&record_chunk(task)->pool, memory_order_relaxed);
 }
 
 /* The usual case of weft__record_new(), for the worker's own pool: a used record and an id at hand;
