@@ -18,7 +18,7 @@
 enum {
     STACK_SIZE_DEFAULT = 64 * 1024,
     STACK_SIZE_SANITIZED = 256 * 1024,
-    FLAGS_KNOWN = WEFT_NO_ENVIRONMENT * 2 - 1,
+    FLAGS_KNOWN = WEFT_NO_ENVIRONMENT * 2 - 1, /* the last flag and all below it */
 };
 
 static int read_environment(struct settings *settings);
@@ -34,7 +34,6 @@ int weft__settings_load(struct settings *ret, const struct weft_config *config)
     }
     struct weft_config *made = &settings.config;
     if (made->workers > 1 || made->grace_ns < 0 || made->watchdog_ns < 0) return -EINVAL;
-    if (made->flags & ~(unsigned)FLAGS_KNOWN) return -EINVAL;
     if (made->flags & ~(unsigned)FLAGS_KNOWN) return -EINVAL;
     if (made->dump_signal < 0 || made->dump_signal > NSIG) return -EINVAL;
 
