@@ -2,8 +2,8 @@
 /*
  * Stacks lie in slabs: one mapping, cut into equal units.
  *
- *     | guard | usable: `size` bytes and some | struct stack | colour |       one unit; 64 of the
- *             ^ bottom                        ^ top                           default size in a slab
+ *     | guard | usable: `size` bytes and some | struct stack | colour |     one unit; 64 of the
+ *             ^ bottom                        ^ top                         default size in a slab
  *     |<page->|                               |<-- within the last page ->|
  *
  * A stack is live (somebody runs on it), hot (in the cache's list, its pages kept) or cold (a bit

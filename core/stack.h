@@ -67,7 +67,7 @@ struct stack *weft__stack_get_reserved(struct stack_cache *cache);
 /* Gives idle memory back to the system. For the worker, on its own stack, before it sleeps. */
 void weft__stacks_trim(struct stack_cache *cache);
 
-/* Bytes from `top` down to the lowest page that was touched since the stack was mapped or trimmed. */
+/* Bytes from `top` down to the lowest page touched since the stack was mapped or trimmed. */
 size_t weft__stack_high_water(const struct stack *stack);
 
 /* The stack whose guard contains `address`, or NULL; async-signal-safe. */
