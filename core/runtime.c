@@ -236,8 +236,9 @@ int weft_runtime_unref(struct weft_runtime *handle)
     /* acq_rel: the last one frees after everybody else's use; pairs with itself */
     size_t before = atomic_fetch_sub_explicit(&handle->references, 1, memory_order_acq_rel);
     if (runtime) {
-        /* without this reference its tasks may be deadlocked: let it look */
-        weft__backend.wake(runtime->worker.backend_state);
+        /* Without this reference its tasks may be deadlocked: let it look. Not from a forked child,
+         * which would wake the parent. */
+        if (!weft__is_forked()) weft__backend.wake(runtime->worker.backend_state);
         weft__runtime_leave(handle);
     } else if (before == 1) {
         free(handle);
@@ -253,6 +254,7 @@ static void stop_now(void *arg)
 int weft_runtime_stop(struct weft_runtime *handle)
 {
     if (!handle) return -EINVAL;
+    if (weft__is_forked()) return -EOWNERDEAD;
     struct runtime *runtime = weft__runtime_enter(handle);
     if (!runtime) return -ESRCH;
     /* relaxed: only who comes first is asked; the post carries the order */
@@ -273,6 +275,7 @@ int weft_runtime_spawn_at(struct weft_runtime *handle,
                           const char *site)
 {
     if (!handle || !fn) return -EINVAL;
+    if (weft__is_forked()) return -EOWNERDEAD;
     struct runtime *runtime = weft__runtime_enter(handle);
     if (!runtime) return -ESRCH;
 
