@@ -250,6 +250,8 @@ static int child_calls_on(struct forked *forked)
     CHECK_EQ(weft_spawn(&task, do_nothing, NULL), -EOWNERDEAD);
     CHECK_EQ(weft_run(NULL, do_nothing, NULL), -EOWNERDEAD);
     CHECK_EQ(weft_post(forked->runtime, &node), -EOWNERDEAD);
+    CHECK_EQ(weft_runtime_spawn(forked->runtime, &task, NULL, do_nothing, NULL), -EOWNERDEAD);
+    CHECK_EQ(weft_runtime_stop(forked->runtime), -EOWNERDEAD);
     CHECK_EQ(weft_after_fork_child(), 0);
     CHECK_EQ(weft_after_fork_child(), -EPERM);
     return 14;
