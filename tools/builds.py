@@ -26,7 +26,8 @@ def prepare(name, options):
             return run.stdout + run.stderr
     # -k 0: one file that does not compile must not hide the results of all others.
     run = subprocess.run(["ninja", "-C", path, "-k", "0"], capture_output=True, text=True)
-    return run.stdout + run.stderr if run.returncode != 0 else None
+    log = run.stdout + run.stderr
+    return log[max(log.find("FAILED: "), 0) :] if run.returncode != 0 else None
 
 
 def preset(*names):
