@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Builds and tests everything; the last line says `N passed, N failed`, counting every test."""
+"""test.py [--full] [PART...]: builds and tests everything, or only the parts named, each in a build
+folder of its own. The last line says `N passed, N failed`, counting every test.
+"""
 
 import concurrent.futures
 import dataclasses
@@ -164,15 +166,21 @@ def show(title, results, start):
 
 def main():
     full = "--full" in sys.argv[1:]
+    only = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    steps = {build.name: (run_build, build) for build in BUILDS + FULL_BUILDS}
+    for path in sorted(glob.glob(os.path.join(ROOT, "tools", "full", "*.sh"))):
+        steps[os.path.basename(path).removesuffix(".sh")] = (run_script, path)
+    chosen = only or (list(steps) if full else [build.name for build in BUILDS])
+    unknown = [name for name in chosen if name not in steps]
+    if unknown:
+        print(f"no such part: {', '.join(unknown)}; there are: {', '.join(steps)}")
+        return 2
+
     results = []
-    for build in BUILDS + (FULL_BUILDS if full else []):
+    for name in chosen:
         start = time.monotonic()
-        results += show(build.name, run_build(build), start)
-    scripts = sorted(glob.glob(os.path.join(ROOT, "tools", "full", "*.sh")))
-    if full:
-        for path in scripts:
-            start = time.monotonic()
-            results += show(os.path.basename(path), run_script(path), start)
+        run, what = steps[name]
+        results += show(name, run(what), start)
 
     failed = [row for row in results if row.state == "failed"]
     skipped = [row for row in results if row.state == "skipped"]
@@ -182,10 +190,9 @@ def main():
             print(f"  {row.name}")
     if skipped:
         print("SKIPPED: " + "; ".join(f"{row.name} ({row.detail[0].strip()})" for row in skipped))
-    if not full:
-        names = [build.name for build in FULL_BUILDS]
-        names += [os.path.basename(path).removesuffix(".sh") for path in scripts]
-        print(f"only with --full: {', '.join(names)}")
+    if len(chosen) < len(steps):
+        left = ", ".join(name for name in steps if name not in chosen)
+        print(f"not run without --full: {left}")
     passed = sum(row.state == "passed" for row in results)
     print(f"{passed} passed, {len(failed)} failed")
     return 1 if failed else 0
