@@ -22,6 +22,7 @@
 #include "core/park.h"
 #include "core/runtime.h"
 #include "core/scope.h"
+#include "core/select.h"
 
 enum {
     CASES_SHOWN = 8,  /* of a select */
@@ -32,7 +33,7 @@ static void put_task(struct dump *dump, const struct task *task);
 static void put_wait(struct dump *dump, const struct task *task);
 static void put_chan(struct dump *dump, const struct task *task, const struct weft_chan *chan);
 static void put_cases(struct dump *dump, const struct task *task);
-static void put_case(struct dump *dump, const struct task *task, const struct weft_case *which);
+static void put_case(struct dump *dump, const struct task *task, struct weft_case *which);
 static void put_deadline(struct dump *dump, const struct task *task);
 static void put_stack(struct dump *dump, const struct task *task);
 
@@ -308,7 +309,7 @@ static void put_chan(struct dump *dump, const struct task *task, const struct we
 
 static void put_cases(struct dump *dump, const struct task *task)
 {
-    const struct weft_case *cases = task->wait.object;
+    struct weft_case *cases = task->wait.object;
     size_t shown = 0;
     size_t left = 0;
     for (size_t i = 0; i < task->wait.count; i++) {
@@ -326,7 +327,7 @@ static void put_cases(struct dump *dump, const struct task *task)
     weft__text_put(&dump->text, " more");
 }
 
-static void put_case(struct dump *dump, const struct task *task, const struct weft_case *which)
+static void put_case(struct dump *dump, const struct task *task, struct weft_case *which)
 {
     struct text *text = &dump->text;
     switch (which->kind) {
@@ -339,7 +340,7 @@ static void put_case(struct dump *dump, const struct task *task, const struct we
         put_chan(dump, task, which->object);
         break;
     case WEFT_CASE_TIMER:
-        put_left(dump, which->number);
+        put_left(dump, *case_deadline(which));
         break;
     case WEFT_CASE_READABLE:
         weft__text_put(text, "readable, descriptor ");

@@ -137,6 +137,13 @@ static void runtime_shut(struct runtime *runtime)
     weft__worker_loop(&runtime->worker);
 }
 
+/* Of tasks that ended unjoined, and of survivors, which are never resumed. */
+static void free_belongings(struct task *task, void *arg)
+{
+    (void)arg;
+    weft__task_forsake(task);
+}
+
 /* Frees everything but the struct itself, and the stacks and records of survivors. */
 static void runtime_close(struct runtime *runtime)
 {
@@ -155,6 +162,7 @@ static void runtime_close(struct runtime *runtime)
     weft__report_leaks(runtime);
     if (worker_live(&runtime->worker) > 0) weft__report_survivors(runtime);
     weft__report_close(runtime);
+    weft__runtime_visit(runtime, free_belongings, NULL);
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         weft__overflow_release(&runtime->worker.stacks);
     }

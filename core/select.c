@@ -291,12 +291,6 @@ static int enlist(struct look *look, struct task *self, struct weft_case *which)
     }
 }
 
-/* A timer case keeps its absolute deadline in the words that others use for their waiter. */
-static int64_t *case_deadline(struct weft_case *which)
-{
-    return (int64_t *)(void *)&which->reserved[2];
-}
-
 /* All timer cases share the task's one timer: the earliest of them is the one that can win. */
 static void arm_timer(struct look *look, struct task *self)
 {

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <weft/select.h>
 
@@ -14,6 +15,13 @@
 
 struct task;
 struct worker;
+
+/* While a select sleeps, a timer case keeps its absolute deadline in the words that others use for
+ * their waiter. */
+static inline int64_t *case_deadline(struct weft_case *which)
+{
+    return (int64_t *)(void *)&which->reserved[2];
+}
 
 /* The timer of a sleeping select has come. */
 void weft__select_timer(struct task *task);

@@ -268,14 +268,17 @@ void weft__task_release(struct task *task)
         }
         task->home = NULL;
     }
-    unsigned flags = task->flags;
-    if (unlikely(flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) {
-        task->flags = 0;
-        atomic_signal_fence(memory_order_release); /* the dump's handler reads no freed name */
-        if (flags & TASK_EXTRAS) free(task->plain.extras);
-        if (flags & TASK_ARGS_OWNED) free(task->plain.arg);
-    }
+    if (unlikely(task->flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) weft__task_forsake(task);
     weft__record_free(task);
+}
+
+void weft__task_forsake(struct task *task)
+{
+    unsigned flags = task->flags;
+    task->flags &= (uint8_t) ~(TASK_EXTRAS | TASK_ARGS_OWNED);
+    atomic_signal_fence(memory_order_release); /* the dump's handler reads no freed name */
+    if (flags & TASK_EXTRAS) free(task->plain.extras);
+    if (flags & TASK_ARGS_OWNED) free(task->plain.arg);
 }
 
 void weft__task_cancel(struct task *task)

@@ -182,6 +182,9 @@ void weft__task_drop(struct task *task);
 /* Gives up an ended task: frees what it owns and its record. */
 void weft__task_release(struct task *task);
 
+/* Frees what a task that will not run any more owns besides its record. */
+void weft__task_forsake(struct task *task);
+
 /* Makes a record; not yet queued. NULL: no memory. `home` NULL is the root scope. */
 struct spawn_request {
     weft_fn fn;
