@@ -162,7 +162,8 @@ Test(report, a_dump_shows_what_each_task_waits_for)
     cr_expect(strstr(line_of("\"waiter\""), "(descriptor "));
     cr_expect(strstr(line_of("\"reader\""), "deadline 59."));
     cr_expect(strstr(line_of("\"gone\""), ": ended with -7, not joined"));
-    cr_expect(strstr(line_of("\"newborn\""), ": unstarted, spawned at "), "%s", line_of("\"newborn\""));
+    cr_expect(
+        strstr(line_of("\"newborn\""), ": unstarted, spawned at "), "%s", line_of("\"newborn\""));
     cr_expect_eq(count_of("report_test.c:"), 9 + 3); /* tasks, and channels in what they wait for */
 }
 
