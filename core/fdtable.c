@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "core/close.h"
 #include "core/park.h"
 #include "core/runtime.h"
 
@@ -153,13 +154,14 @@ int weft__fd_meet(struct worker *worker, int fd, struct fd_slot **ret)
     struct fdtable *table = &worker->runtime->fds;
     struct fd_slot *slot = fd_slot_find(table, fd);
     struct stat status;
-    if (fstat(fd, &status) < 0) {
-        int result = -errno;
+    int result = fstat(fd, &status) < 0 ? -errno : 0;
+    if (unlikely(weft__fd_is_departing(fd))) result = -EBADF;
+    if (unlikely(result < 0)) {
         if (slot) weft__fd_reset(worker, fd, slot);
         return result;
     }
     if (!slot) {
-        int result = slot_reserve(table, fd, &slot);
+        result = slot_reserve(table, fd, &slot);
         if (result < 0) return result;
     }
     bool is_same = slot->inode == status.st_ino && slot->device == status.st_dev;

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/close.h"
 #include "core/idle.h"
 #include "core/overflow.h"
 #include "core/park.h"
@@ -356,6 +357,19 @@ void weft__runtimes_forget(void)
     (void)pthread_mutex_init(&runtimes_lock, NULL); /* its holder does not exist in the child */
     runtimes = NULL;
     weft__reports_forget();
+    weft__departures_forget();
+}
+
+size_t weft__runtimes_hold(struct weft_runtime **ret, size_t max)
+{
+    size_t count = 0;
+    (void)pthread_mutex_lock(&runtimes_lock);
+    for (struct runtime *runtime = runtimes; runtime && count < max; runtime = runtime->next) {
+        (void)weft_runtime_ref(runtime->handle); /* it is no NULL */
+        ret[count++] = runtime->handle;
+    }
+    (void)pthread_mutex_unlock(&runtimes_lock);
+    return count;
 }
 
 /* ---- the native loop ---- */

@@ -75,8 +75,14 @@ void weft__fork_watch(void);
 /* In a forked child that has not called weft_after_fork_child(). */
 bool weft__is_forked(void);
 
+/* The live runtime number `index` with a reference of the caller's; NULL: there are fewer. */
+struct weft_runtime *weft__runtimes_hold(size_t index);
+
 /* In a forked child: the parent's runtimes are none of its business. */
 void weft__runtimes_forget(void);
+
+/* Handles of live runtimes, at most `max`; each is held for the caller. */
+size_t weft__runtimes_hold(struct weft_runtime **ret, size_t max);
 
 /* -EPERM, or -EOWNERDEAD in a forked child that has not called weft_after_fork_child(). */
 int weft__not_in_task(void);

@@ -163,6 +163,10 @@ WEFT_API int weft_shutdown(int fd, int how);
  * Closes a descriptor: wakes every task that waits for it with -EBADF, deregisters it, then
  * closes. The only way to close what weft's calls are used on.
  *
+ * A thread outside of any runtime waits until every runtime of the process has let go (after 10 ms
+ * a connection is shut down meanwhile). Within a runtime only that one is told: a descriptor
+ * should not be waited for in two.
+ *
  * @return 0, or the negative errno of close(2); the number is gone in any case. -EBADF if fd is not
  *         open or another task is closing it.
  *
