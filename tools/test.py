@@ -44,13 +44,13 @@ FULL_BUILDS = [
     Build("fake-asan", preset("asan") + ["-Dweft_backend=fake"], ["conformance"], patience=3),
     Build("clang", preset("asan", "clang"), EVERYWHERE, patience=3),
     Build("ucontext", preset("debug") + ["-Dswitch=ucontext"], ["conformance", "plain"]),
-    Build("tsan", preset("tsan"), ["plain", "planted"], patience=20),
+    Build("tsan", preset("tsan"), ["plain", "planted"], patience=10),
     Build(
         "valgrind",
         preset("debug") + ["-Dtests=plain"],
         PLAIN + ["planted"],
         wrapper=MEMCHECK.split(),
-        patience=30,
+        patience=10,
         needs=["valgrind"],
     ),
     Build(
@@ -58,7 +58,7 @@ FULL_BUILDS = [
         [f"--cross-file={ROOT}/tools/presets/aarch64.ini"],
         PLAIN,
         wrapper=AARCH64,
-        patience=20,
+        patience=5,
         needs=["qemu-aarch64", "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++"],
     ),
 ]
