@@ -10,7 +10,10 @@
 WEFT_EXTERN_C_BEGIN
 
 /**
- * Writes one line per task: id, name, state, what it waits for and since which turn, spawn site.
+ * Writes a heading with the numbers of tasks, and then one line per task, by state: id, name, what
+ * it waits for (a channel and where it was opened, a descriptor, a task, the time left) and since
+ * which turn of the worker's loop, the nearest deadline, the use of its stack, the spawn site.
+ * weft_config.dump_signal prints the same while a task runs and does not yield.
  *
  * @param fd  where to write, with plain write(2)
  *
