@@ -105,7 +105,7 @@ int weft_scope_spawn_with_at(struct weft_scope *scope,
 {
     struct worker *worker = weft__worker();
     if (!worker) return weft__not_in_task();
-    if (!scope || !(scope_of(scope)->flags & SCOPE_OPEN)) return -EINVAL;
+    if (!scope_is_open(scope_of(scope))) return -EINVAL;
     return weft__spawn(worker,
                        &(struct spawn_request){.ret = ret,
                                                .fn = fn,
@@ -189,14 +189,14 @@ int weft_scope_next(struct weft_scope *public_scope, weft_task *ret, int *ret_re
 static int check_owned(struct worker *worker, const struct scope *scope)
 {
     if (!worker || !worker->current) return weft__not_in_task();
-    if (!scope || !(scope->flags & SCOPE_OPEN)) return -EINVAL;
+    if (!scope_is_open(scope)) return -EINVAL;
     return scope->owner == worker->current ? 0 : -EPERM;
 }
 
 int weft_scope_cancel(struct weft_scope *scope)
 {
     if (!weft__worker()) return weft__not_in_task();
-    if (!scope || !(scope_of(scope)->flags & SCOPE_OPEN)) return -EINVAL;
+    if (!scope_is_open(scope_of(scope))) return -EINVAL;
     weft__scope_cancel(scope_of(scope));
     return 0;
 }
@@ -276,7 +276,7 @@ int weft_scope_set_deadline(struct weft_scope *public_scope, int64_t deadline_ns
     struct worker *worker = weft__worker();
     if (!worker) return weft__not_in_task();
     struct scope *scope = scope_of(public_scope);
-    if (!scope || !(scope->flags & SCOPE_OPEN) || scope->flags & SCOPE_TRY) return -EINVAL;
+    if (!scope_is_open(scope) || scope->flags & SCOPE_TRY) return -EINVAL;
     if (scope->flags & SCOPE_EXPIRED) return -ETIMEDOUT;
 
     weft__timer_remove(&worker->timers, &scope->timer);
@@ -312,7 +312,7 @@ struct weft_scope *weft_scope_enter_shield(struct weft_scope *scope, const char 
 void weft_scope_leave(struct weft_scope *public_scope)
 {
     struct scope *scope = scope_of(public_scope);
-    if (!(scope->flags & SCOPE_OPEN)) return;
+    if (!scope_is_open(scope)) return;
     if (scope->ret_status) *scope->ret_status = weft_scope_status();
     struct worker *worker = weft__worker();
     while (worker->current->scope != scope) { /* inner scopes that were opened by hand */

@@ -22,7 +22,7 @@ struct task;
 
 /* Bits of scope.flags. */
 enum {
-    SCOPE_OPEN = 1 << 0,
+    SCOPE_OPEN = 0x5c09e000, /* a pattern that memory which was never opened does not hold */
     SCOPE_CANCELLED = 1 << 1,
     SCOPE_EXPIRED = 1 << 2,
     SCOPE_SHIELD = 1 << 3,
@@ -46,6 +46,13 @@ struct scope {
 static inline struct scope *scope_of(struct weft_scope *scope)
 {
     return (struct scope *)(void *)scope;
+}
+
+/* False also for NULL, for what was closed, and for memory that was never opened. */
+static inline bool scope_is_open(const struct scope *scope)
+{
+    const unsigned states = SCOPE_CANCELLED | SCOPE_EXPIRED | SCOPE_SHIELD | SCOPE_TRY;
+    return scope && (scope->flags & ~states) == SCOPE_OPEN;
 }
 
 /* Recomputes interrupt and no_sleep of one task; wakes it if that interrupts its sleep. */

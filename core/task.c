@@ -341,7 +341,7 @@ int weft_spawn_copy_at(weft_task *ret,
                        size_t size,
                        const char *site)
 {
-    if (scope && !(scope_of(scope)->flags & SCOPE_OPEN)) return -EINVAL;
+    if (scope && !scope_is_open(scope_of(scope))) return -EINVAL;
     return spawn_from_here(&(struct spawn_request){.ret = ret,
                                                    .fn = fn,
                                                    .args = args,
