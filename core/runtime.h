@@ -75,9 +75,6 @@ void weft__fork_watch(void);
 /* In a forked child that has not called weft_after_fork_child(). */
 bool weft__is_forked(void);
 
-/* The live runtime number `index` with a reference of the caller's; NULL: there are fewer. */
-struct weft_runtime *weft__runtimes_hold(size_t index);
-
 /* In a forked child: the parent's runtimes are none of its business. */
 void weft__runtimes_forget(void);
 
