@@ -46,7 +46,7 @@ WEFT_TEST(life, 01_a_thousand_runs_keep_nothing, .timeout = 60)
 
     CHECK_EQ(harness_fd_count(), fds);
     CHECK_EQ(thread_count(), threads);
-    CHECK_WITHIN(harness_resident_size(), 1, resident + 4 * 1024 * 1024);
+    check_resident(resident + 4 * 1024 * 1024);
 }
 
 /* ---- 02, 08 ---- */

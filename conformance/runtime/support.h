@@ -84,6 +84,12 @@ static inline __attribute__((unused)) struct weft_chan *open_chan(size_t value_s
     return chan;
 }
 
+/* Memory has not grown above a bound; tools that keep freed memory are not asked. */
+static inline __attribute__((unused)) void check_resident(size_t size_max)
+{
+    if (harness_sizes_are_exact()) CHECK_WITHIN(harness_resident_size(), 1, size_max);
+}
+
 /* How many tasks are live, the caller included. */
 static inline __attribute__((unused)) size_t live_tasks(void)
 {
