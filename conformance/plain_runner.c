@@ -2,7 +2,9 @@
 /*
  * Runs tests without Criterion: under qemu-user, ThreadSanitizer, Valgrind. Prints TAP.
  *
- *     program [--list] [GLOB ...]       globs match "suite/name"
+ *     program [--list | --stop] [GLOB ...]       globs match "suite/name"
+ *
+ * --stop ends the run after the first test that fails.
  *
  * Each test runs in a forked child and a process group of its own, which is killed at its
  * time-out. WEFT_TEST_TIMEOUT_FACTOR multiplies the time-outs, for slow machines.
@@ -33,8 +35,9 @@ void harness_register(struct harness_test *test)
 int main(int argc, char **argv)
 {
     bool only_list = argc > 1 && strcmp(argv[1], "--list") == 0;
-    char **globs = argv + 1 + only_list;
-    int glob_count = argc - 1 - only_list;
+    bool stops = argc > 1 && strcmp(argv[1], "--stop") == 0;
+    char **globs = argv + 1 + (only_list || stops);
+    int glob_count = argc - 1 - (only_list || stops);
     const char *factor_text = getenv("WEFT_TEST_TIMEOUT_FACTOR");
     double factor = factor_text ? strtod(factor_text, NULL) : 1;
 
@@ -52,9 +55,11 @@ int main(int argc, char **argv)
     for (struct harness_test *test = first; test; test = test->next) {
         if (!test_is_wanted(test, glob_count, globs)) continue;
         number++;
-        if (!test_run(test, number, factor > 0 ? factor : 1)) failed++;
+        if (test_run(test, number, factor > 0 ? factor : 1)) continue;
+        failed++;
+        if (stops) break;
     }
-    printf("# %d passed, %d failed\n", planned - failed, failed);
+    printf("# %d passed, %d failed\n", number - failed, failed);
     return failed > 0 || planned == 0;
 }
 
