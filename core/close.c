@@ -3,77 +3,72 @@
  * Closing and releasing: the number leaves weft, whoever waits for it gets -EBADF, and only then
  * may it be closed and used again.
  *
- * A thread that is no worker asks each live runtime's worker to let go, and waits for it; the last
- * one also closes, so that no task can come in between. A request belongs to the thread until the
- * worker or the thread takes it: the state says who.
+ * A thread outside of any runtime does not know who uses the number: it asks every live runtime of
+ * the process, one after the other, to let go of it, and waits for each. While it does, the number
+ * is on a list, and every call that meets it there says -EBADF.
  */
+#include "core/close.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <semaphore.h>
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <weft/fd.h>
+#include <weft/runtime.h>
+#include <weft/time.h>
 
 #include "core/fdtable.h"
 #include "core/runtime.h"
 
-#define PATIENCE_NS 10000000 /* between two looks whether the runtime is there still */
+#define PATIENCE_NS (10 * WEFT_MSEC) /* then the peer learns of the close before the worker */
 
-enum {
-    REQUEST_PENDING,
-    REQUEST_TAKEN,     /* by the worker, which will tell when it is done */
-    REQUEST_ABANDONED, /* by the thread: the worker does nothing but free it */
-};
+enum { RUNTIMES_MAX = 64 };
 
-struct request {
+/* A close or release under way by a thread that is no worker. */
+struct departure {
     struct weft_post post;
-    sem_t done;
-    atomic_int state;
     int fd;
-    bool closes;
-    int result;
+    bool closes;  /* else it only leaves weft */
+    bool is_done; /* the runtime that was asked has let go */
+    struct departure *next;
 };
 
-static int leave_weft(int fd, bool closes);
+/* Guards the list and every is_done in it. */
+static pthread_mutex_t departures_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t departures_moved = PTHREAD_COND_INITIALIZER;
+static struct departure *departures;
+
+atomic_uint weft__departure_count;
+
 static void let_go(struct worker *worker, int fd);
 static int close_number(int fd);
-static bool ask(struct weft_runtime *runtime, int fd, bool closes, int *ret_result);
+static int depart(int fd, bool closes);
+static int depart_begin(int fd, struct departure **ret);
+static void depart_end(struct departure *departure);
+static bool let_go_there(struct weft_runtime *handle, struct departure *departure);
 
 int weft_close(int fd)
 {
-    return leave_weft(fd, true);
+    struct worker *worker = weft__worker();
+    if (!worker) return depart(fd, true);
+    if (weft__fd_is_departing(fd)) return -EBADF;
+
+    let_go(worker, fd);
+    return close_number(fd);
 }
 
 int weft_release(int fd)
 {
-    int result = leave_weft(fd, false);
-    if (result < 0) return result;
-    return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
-}
-
-static int leave_weft(int fd, bool closes)
-{
-    if (weft__not_in_task() == -EOWNERDEAD) return -EOWNERDEAD;
     struct worker *worker = weft__worker();
-    if (worker) {
-        let_go(worker, fd);
-        return closes ? close_number(fd) : 0;
-    }
+    if (!worker) return depart(fd, false);
+    if (weft__fd_is_departing(fd)) return -EBADF;
 
-    int result = 0;
-    bool is_closed = false;
-    struct weft_runtime *runtime = fd < 0 ? NULL : weft__runtimes_hold(0);
-    for (size_t index = 1; runtime; index++) {
-        struct weft_runtime *next = weft__runtimes_hold(index);
-        bool is_last = closes && !next;
-        if (ask(runtime, fd, is_last, &result)) is_closed = is_last;
-        (void)weft_runtime_unref(runtime); /* fails for NULL only */
-        runtime = next;
-    }
-    return closes && !is_closed ? close_number(fd) : result;
+    let_go(worker, fd);
+    return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
 }
 
 static void let_go(struct worker *worker, int fd)
@@ -85,85 +80,149 @@ static void let_go(struct worker *worker, int fd)
 static int close_number(int fd)
 {
     if (close(fd) == 0) return 0;
-
     int result = -errno;
     return result == -EINTR ? 0 : result; /* Linux has closed it before it was interrupted */
 }
 
-/* ---- from another thread ---- */
+/* ---- from other threads ---- */
 
-static bool request_take(struct request *request, int taker)
+static int depart(int fd, bool closes)
 {
-    int pending = REQUEST_PENDING;
-    /* acq_rel: the loser sees all that the winner wrote before */
-    return atomic_compare_exchange_strong_explicit(
-        &request->state, &pending, taker, memory_order_acq_rel, memory_order_acquire);
-}
+    if (weft__is_forked()) return -EOWNERDEAD;
+    struct departure *departure = NULL;
+    int result = depart_begin(fd, &departure);
+    if (result < 0) return result;
 
-static void request_free(struct request *request)
-{
-    (void)sem_destroy(&request->done); /* nobody waits */
-    free(request);
-}
-
-/* Posted to the worker. */
-static void serve(void *arg)
-{
-    struct request *request = arg;
-    if (!request_take(request, REQUEST_TAKEN)) {
-        request_free(request);
-        return;
+    struct weft_runtime *handles[RUNTIMES_MAX];
+    departure->closes = closes;
+    size_t count = weft__runtimes_hold(handles, RUNTIMES_MAX);
+    bool is_mine = true; /* false: what is left of a runtime may still look at it */
+    for (size_t i = 0; i < count; i++) {
+        if (is_mine) is_mine = let_go_there(handles[i], departure);
+        (void)weft_runtime_unref(handles[i]); /* held until here */
     }
-    let_go(weft__worker(), request->fd);
-    request->result = request->closes ? close_number(request->fd) : 0;
-    (void)sem_post(&request->done); /* the thread frees it from here on */
-}
-
-/* True for a runtime that takes no posts any more. */
-static bool has_ended(struct weft_runtime *runtime)
-{
-    if (!weft__runtime_enter(runtime)) return true;
-    weft__runtime_leave(runtime);
-    return false;
-}
-
-static void await(struct weft_runtime *runtime, struct request *request)
-{
-    for (;;) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += PATIENCE_NS;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-        if (sem_clockwait(&request->done, CLOCK_MONOTONIC, &until) == 0) break;
-        /* What an ended runtime left in its inbox may never be looked at. */
-        if (has_ended(runtime) && request_take(request, REQUEST_ABANDONED)) return;
+    if (closes) {
+        result = close_number(fd);
+    } else if (fcntl(fd, F_GETFD) < 0) {
+        result = -errno;
     }
+    depart_end(departure);
+    if (is_mine) free(departure);
+    return result;
 }
 
-/* Has the worker of `runtime` let go of `fd`: false if the runtime has ended. Without memory to ask
- * it with, its waiters are left to their deadlines. */
-static bool ask(struct weft_runtime *runtime, int fd, bool closes, int *ret_result)
+/* On the list of departures, or NULL; under the lock. */
+static struct departure *departure_find(int fd)
 {
-    struct request *request = calloc(1, sizeof *request);
-    if (!request) return false;
-    request->post = (struct weft_post){.fn = serve, .arg = request};
-    request->fd = fd;
-    request->closes = closes;
-    atomic_init(&request->state, REQUEST_PENDING);
-    (void)sem_init(&request->done, 0, 0); /* fails for values out of range only */
+    struct departure *departure = departures;
+    while (departure && departure->fd != fd)
+        departure = departure->next;
+    return departure;
+}
 
-    if (weft_post(runtime, &request->post) < 0) {
-        request_free(request);
-        return false;
+static int depart_begin(int fd, struct departure **ret)
+{
+    if (fcntl(fd, F_GETFD) < 0) return -errno;
+    struct departure *departure = calloc(1, sizeof *departure);
+    if (!departure) return -ENOMEM;
+    departure->fd = fd;
+
+    (void)pthread_mutex_lock(&departures_lock);
+    bool is_first = !departure_find(fd);
+    if (is_first) {
+        departure->next = departures;
+        departures = departure;
+        /* relaxed: a worker learns of it through its inbox, others by what the program says */
+        atomic_fetch_add_explicit(&weft__departure_count, 1, memory_order_relaxed);
     }
-    await(runtime, request);
-    /* acquire: pairs with request_take() */
-    bool is_done = atomic_load_explicit(&request->state, memory_order_acquire) == REQUEST_TAKEN;
-    if (!is_done) return false; /* the worker frees it if it ever meets it */
-    *ret_result = request->result;
-    request_free(request);
-    return true;
+    (void)pthread_mutex_unlock(&departures_lock);
+    if (is_first) {
+        *ret = departure;
+        return 0;
+    }
+    free(departure);
+    return -EBADF;
+}
+
+static void depart_end(struct departure *departure)
+{
+    (void)pthread_mutex_lock(&departures_lock);
+    struct departure **link = &departures;
+    while (*link != departure)
+        link = &(*link)->next;
+    *link = departure->next;
+    /* relaxed: as in depart_begin() */
+    atomic_fetch_sub_explicit(&weft__departure_count, 1, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&departures_lock);
+}
+
+bool weft__fd_is_departing_slow(int fd)
+{
+    (void)pthread_mutex_lock(&departures_lock);
+    bool is_departing = departure_find(fd) != NULL;
+    (void)pthread_mutex_unlock(&departures_lock);
+    return is_departing;
+}
+
+void weft__departures_forget(void)
+{
+    (void)pthread_mutex_init(&departures_lock, NULL); /* its holder is not in the child */
+    (void)pthread_cond_init(&departures_moved, NULL);
+    departures = NULL;
+    /* relaxed: the child has one thread */
+    atomic_store_explicit(&weft__departure_count, 0, memory_order_relaxed);
+}
+
+/* Runs on the worker. */
+static void let_go_here(void *arg)
+{
+    struct departure *departure = arg;
+    let_go(weft__worker(), departure->fd);
+    (void)pthread_mutex_lock(&departures_lock);
+    departure->is_done = true;
+    (void)pthread_cond_broadcast(&departures_moved);
+    (void)pthread_mutex_unlock(&departures_lock);
+}
+
+static struct timespec realtime_after(int64_t duration_ns)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail */
+    int64_t sum_ns = now.tv_nsec + duration_ns;
+    return (struct timespec){now.tv_sec + sum_ns / WEFT_SEC, sum_ns % WEFT_SEC};
+}
+
+/* The worker is busy: the peer of a connection need not wait for it. */
+static void shut_connection(int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof peer;
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0) return;
+    (void)shutdown(fd, SHUT_RDWR); /* it may have ended meanwhile */
+}
+
+/* Returns when the runtime has let go, or will never look at the number again; false if it ended
+ * without having run the post, which may still be in its inbox. */
+static bool let_go_there(struct weft_runtime *handle, struct departure *departure)
+{
+    departure->is_done = false;
+    departure->post = (struct weft_post){.fn = let_go_here, .arg = departure};
+    if (weft_post(handle, &departure->post) < 0) return true; /* it has ended */
+
+    bool is_over = false;
+    struct timespec limit = realtime_after(PATIENCE_NS);
+    (void)pthread_mutex_lock(&departures_lock);
+    while (!departure->is_done && !is_over) {
+        if (pthread_cond_timedwait(&departures_moved, &departures_lock, &limit) == 0) continue;
+        (void)pthread_mutex_unlock(&departures_lock);
+        if (departure->closes) shut_connection(departure->fd);
+        struct runtime *runtime = weft__runtime_enter(handle);
+        if (runtime) weft__runtime_leave(handle);
+        is_over = !runtime; /* what it left in its inbox may never be looked at */
+        limit = realtime_after(PATIENCE_NS);
+        (void)pthread_mutex_lock(&departures_lock);
+    }
+    bool is_done = departure->is_done;
+    (void)pthread_mutex_unlock(&departures_lock);
+    return is_done;
 }

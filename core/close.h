@@ -8,9 +8,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* close(2): 0, or a negative errno; the number is gone in any case. */
-int weft__fd_close(int fd);
-
 /* How many numbers are on the list of departures. */
 extern atomic_uint weft__departure_count;
 
