@@ -35,15 +35,14 @@ int weft__yield_to_all(struct worker *worker, struct task *self)
     return switch_from(worker, self);
 }
 
-int weft__enter_slow(struct worker *worker, struct task *self)
+int weft__enter_late(struct worker *worker, struct task *self)
 {
-    (void)weft__yield_to_all(worker, self);
-    weft__worker()->budget--;
-    return self->interrupt ? weft__enter_refused(self) : 0;
-}
-
-int weft__enter_refused(struct task *self)
-{
+    if (worker->budget < 0) {
+        (void)weft__yield_to_all(worker, self);
+        worker = weft__worker();
+        worker->budget--;
+    }
+    if (!self->interrupt) return 0;
     if (++self->ignored >= REFUSALS_NAMED) {
         self->ignored = REFUSALS_NAMED;
         self->flags |= TASK_NAMED_BUSY;
@@ -264,7 +263,7 @@ static struct task *next_after_end(struct worker *worker, const struct stack *st
 /* True if the unstarted task may simply take over the stack of the one that ended. */
 static bool can_inherit(const struct worker *worker, struct task *next, const struct stack *stack)
 {
-    return task_stack_size(next) == 0 && stack->size == worker->stacks.default_size;
+    return task_stack_size(next) <= stack->size && stack->size == worker->stacks.default_size;
 }
 
 WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
@@ -277,17 +276,17 @@ WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
     worker->has_dead_fiber = true;
 #endif
 
-    if (next && next->state == TASK_UNSTARTED && can_inherit(worker, next, stack)) {
-        task_settle(next, stack);
-        load_context(worker, next);
-        weft__san_before_switch(&worker->dead_fiber, FIBER(next), true);
-        weft__switch_restart(stack->top, weft__task_main, (intptr_t)next);
-    }
-
-    weft__stack_put(&worker->stacks, stack); /* nobody takes it before we are off it */
-    while (next && next->state == TASK_UNSTARTED && !prepare_start(worker, next)) {
+    while (next && next->state == TASK_UNSTARTED) {
+        if (can_inherit(worker, next, stack)) {
+            task_settle(next, stack);
+            load_context(worker, next);
+            weft__san_before_switch(&worker->dead_fiber, FIBER(next), true);
+            weft__switch_restart(stack->top, weft__task_main, (intptr_t)next);
+        }
+        if (prepare_start(worker, next)) break;
         next = next_task(worker);
     }
+    weft__stack_put(&worker->stacks, stack); /* nobody takes it before we are off it */
     if (!next) {
         worker->current = NULL;
         weft__san_before_switch(&worker->dead_fiber, &worker->fiber, true);

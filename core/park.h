@@ -34,11 +34,8 @@ void weft__arrive(struct task *self);
 /* From the worker's own stack: runs tasks until none is ready or a turn is due. */
 void weft__run_ready(struct worker *worker);
 
-/* The slow part of weft__enter(): the budget is used up. */
-int weft__enter_slow(struct worker *worker, struct task *self);
-
-/* The slow part of weft__enter(): counts refusals. */
-int weft__enter_refused(struct task *self);
+/* The slow part of weft__enter(): the budget is used up, or the call must fail. */
+int weft__enter_late(struct worker *worker, struct task *self);
 
 /*
  * Every cancellation point begins here: charges the budget (and lets others run when it is used
@@ -47,8 +44,7 @@ int weft__enter_refused(struct task *self);
  */
 static inline int weft__enter(struct worker *worker, struct task *self)
 {
-    if (unlikely(--worker->budget < 0)) return weft__enter_slow(worker, self);
-    if (unlikely(self->interrupt)) return weft__enter_refused(self);
+    if (unlikely(--worker->budget < 0 || self->interrupt)) return weft__enter_late(worker, self);
     return 0;
 }
 

@@ -36,6 +36,13 @@ struct look {
     bool has_timer;
 };
 
+static int select_few(struct worker *worker, struct weft_case *cases, size_t count);
+static int select_many(struct worker *worker, struct weft_case *cases, size_t count);
+static int select_park(struct worker *worker,
+                       struct task *self,
+                       struct weft_case *cases,
+                       size_t count);
+static int select_any(struct worker *worker, struct weft_case *cases, size_t count, unsigned flags);
 static int look_over(struct look *look);
 static int run(struct look *look, struct task *self);
 static int choose(struct look *look, size_t *ret_index);
@@ -73,12 +80,112 @@ int weft_select_from(struct weft_case *cases, size_t count, unsigned flags)
     int result = weft__enter(worker, self);
     if (unlikely(result)) return result;
 
+    if (flags == 0) {
+        result = count <= CHOICE_EXACT_MAX ? select_few(worker, cases, count)
+                                           : select_many(worker, cases, count);
+        if (result >= 0) return result;
+        if (result == -EINPROGRESS && !self->no_sleep)
+            return select_park(worker, self, cases, count);
+    }
+    return select_any(worker, cases, count, flags);
+}
+
+/* ---- the usual select: channels of this runtime, and one of them is ready ---- */
+
+enum { CASE_IDLE = 0, CASE_READY = 1, CASE_UNUSUAL = 2 };
+
+_Static_assert(WEFT_CASE_RECV == WEFT_CASE_SEND + 1, "tested as a range");
+
+static inline int glance(const struct runtime *runtime, const struct weft_case *which)
+{
+    const struct weft_chan *chan = which->object;
+    if (unlikely(which->kind - WEFT_CASE_SEND > WEFT_CASE_RECV - WEFT_CASE_SEND || !chan ||
+                 chan->runtime != runtime)) {
+        return CASE_UNUSUAL;
+    }
+    return which->kind == WEFT_CASE_RECV ? chan_can_recv(chan) : chan_can_send(chan);
+}
+
+/* The index, or -EAGAIN if the select must be done in full. -EINPROGRESS, here and in the next two:
+ * all are channels of this runtime, at least one, and none is ready. */
+static inline int take_ready(struct weft_case *cases, size_t index)
+{
+    struct weft_case *which = &cases[index];
+    int status = which->kind == WEFT_CASE_RECV ? weft__chan_recv_now(which->object, which->value)
+                                               : weft__chan_send_now(which->object, which->value);
+    if (unlikely(status == -EAGAIN)) return -EAGAIN;
+    if (which->status) *which->status = status;
+    return (int)index;
+}
+
+/* All are looked at; each of the ready ones is taken equally often. */
+static inline int select_few(struct worker *worker, struct weft_case *cases, size_t count)
+{
+    const struct runtime *runtime = worker->runtime;
+    unsigned ready = 0;
+    for (size_t i = 0; i < count; i++) {
+        int found = glance(runtime, &cases[i]);
+        if (unlikely(found == CASE_UNUSUAL)) return -EAGAIN;
+        ready |= (unsigned)found << i;
+    }
+    if (!ready) return count > 0 ? -EINPROGRESS : -EAGAIN;
+
+    if (ready & (ready - 1)) { /* more than one: drop a random number of the lowest */
+        uint32_t skip = weft__random_below(&worker->random, (uint32_t)__builtin_popcount(ready));
+        while (skip-- > 0)
+            ready &= ready - 1;
+    }
+    return take_ready(cases, (size_t)__builtin_ctz(ready));
+}
+
+/* They are looked at in a random order, up to the first that is ready. */
+static int select_many(struct worker *worker, struct weft_case *cases, size_t count)
+{
+    struct choice choice;
+    weft__choice_open(&choice, &worker->random, count, false);
+    size_t index = 0;
+    while (weft__choice_next(&choice, &index)) {
+        int found = glance(worker->runtime, &cases[index]);
+        if (found == CASE_READY) return take_ready(cases, index);
+        if (unlikely(found == CASE_UNUSUAL)) return -EAGAIN;
+    }
+    return -EINPROGRESS;
+}
+
+/* Stands in the queues of all channels. */
+__attribute__((noinline)) static int select_park(struct worker *worker,
+                                                 struct task *self,
+                                                 struct weft_case *cases,
+                                                 size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct weft_chan *chan = cases[i].object;
+        struct waiter *waiter = waiter_of_case(&cases[i]);
+        waiter->task = self;
+        waiter->link.next = NULL; /* the user's array is not initialised there */
+        waiter->link.previous = NULL;
+        bool receives = cases[i].kind == WEFT_CASE_RECV;
+        list_push_back(receives ? &chan->receivers : &chan->senders, &waiter->link);
+    }
+    weft__wait_for(self, &select_wait, cases, NULL);
+    self->wait.count = count;
+    return weft__park(worker, self);
+}
+
+/* ---- any select ---- */
+
+__attribute__((noinline)) static int select_any(struct worker *worker,
+                                                struct weft_case *cases,
+                                                size_t count,
+                                                unsigned flags)
+{
+    struct task *self = worker->current;
     struct look look = {.worker = worker,
                         .cases = cases,
                         .count = count,
                         .fallback = NOTHING,
                         .is_ordered = flags & WEFT_ORDERED};
-    result = look_over(&look);
+    int result = look_over(&look);
     if (unlikely(result < 0)) return result;
     if (unlikely(look.has_shared)) {
         weft__shared_lock();
@@ -210,11 +317,11 @@ static int take(struct look *look, struct weft_case *which)
     struct weft_chan *chan = which->object;
     switch (which->kind) {
     case WEFT_CASE_SEND:
-        status = chan->runtime ? chan_send_now(chan, which->value)
+        status = chan->runtime ? weft__chan_send_now(chan, which->value)
                                : weft__shared_send_now(chan, which->value);
         break;
     case WEFT_CASE_RECV:
-        status = chan->runtime ? chan_recv_now(chan, which->value)
+        status = chan->runtime ? weft__chan_recv_now(chan, which->value)
                                : weft__shared_recv_now(chan, which->value);
         break;
     case WEFT_CASE_READABLE:
@@ -245,7 +352,7 @@ static int take(struct look *look, struct weft_case *which)
 static int enlist_all(struct look *look, struct task *self)
 {
     for (size_t i = 0; i < look->count; i++) {
-        waiter_of_case(&look->cases[i])->link.next = NULL;
+        waiter_of_case(&look->cases[i])->link = (struct list_node){0};
     }
     for (size_t i = 0; i < look->count; i++) {
         int result = enlist(look, self, &look->cases[i]);
