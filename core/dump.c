@@ -71,6 +71,11 @@ int weft__dump_close(struct dump *dump)
     return weft__text_close(&dump->text);
 }
 
+const char *weft__dump_state(unsigned state)
+{
+    return state < STATE_COUNT ? state_names[state] : "?";
+}
+
 bool weft__dump_is_alive(const struct task *task)
 {
     return task->state != TASK_ENDED;
@@ -160,6 +165,7 @@ size_t weft__dump_tasks(struct dump *dump, dump_filter_fn *shows)
     static const uint8_t order[] = {
         TASK_RUNNING, TASK_READY, TASK_UNSTARTED, TASK_PARKED, TASK_ENDED};
 
+    weft__dump_groups(dump, shows);
     struct walk walk = {.dump = dump, .shows = shows};
     for (size_t i = 0; i < sizeof order; i++) {
         walk.state = order[i];
@@ -198,7 +204,7 @@ static void put_task(struct dump *dump, const struct task *task)
     weft__text_put(text, "task ");
     put_name(text, task);
     weft__text_put(text, ": ");
-    weft__text_put(text, state < STATE_COUNT ? state_names[state] : "?");
+    weft__text_put(text, weft__dump_state(state));
     if (state == TASK_PARKED) put_wait(dump, task);
     if (state == TASK_ENDED) {
         weft__text_put(text, " with ");

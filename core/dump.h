@@ -42,8 +42,15 @@ void weft__dump_visit(struct runtime *runtime,
 typedef bool dump_filter_fn(const struct task *task);
 bool weft__dump_is_alive(const struct task *task); /* it has not ended */
 
-/* Writes a line for each task that passes the filter (NULL: all), by state; returns how many. */
+/* Writes a line for each task that passes the filter (NULL: all), by state; returns how many. If
+ * they are many a summary comes first. */
 size_t weft__dump_tasks(struct dump *dump, dump_filter_fn *shows);
+
+/* In groups.c: how many tasks of the filter are in the same state and wait, from the same site. */
+void weft__dump_groups(struct dump *dump, dump_filter_fn *shows);
+
+/* "parked" and the like. */
+const char *weft__dump_state(unsigned state);
 
 /* Writes a heading with the numbers, and all tasks: what weft_dump() and the dump signal show. */
 void weft__dump_all(struct dump *dump);

@@ -12,12 +12,24 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <weft/weft.h>
 
 static char output[1 << 20];
+
+/* A sleep ends when everybody else sleeps. */
+static struct weft_config virtual;
+
+static void open_configuration(void)
+{
+    virtual = (struct weft_config)WEFT_CONFIG_INIT;
+    virtual.flags = WEFT_VIRTUAL_CLOCK;
+}
+
+TestSuite(report, .init = open_configuration);
 
 /* Runs root with reports to `output`. */
 static int run_reporting(struct weft_config config, weft_fn root)
@@ -135,7 +147,7 @@ static int dump_all(void *arg)
     (void)spawn_named("waiter", wait_readable, &fds[0]);
     (void)spawn_named("reader", read_in_time, &others[0]);
     (void)spawn_named("gone", end_at_once, NULL);
-    (void)weft_sleep(WEFT_MSEC);
+    (void)weft_sleep(WEFT_SEC);
     (void)spawn_named("newborn", end_at_once, NULL);
     (void)weft_cancel(sleeper);
     int result = weft_dump(*(int *)arg);
@@ -148,7 +160,7 @@ Test(report, a_dump_shows_what_each_task_waits_for)
 {
     int fd = memfd_create("dump", MFD_CLOEXEC);
 
-    cr_assert_eq(weft_run(NULL, dump_all, &fd), 0);
+    cr_assert_eq(weft_run(&virtual, dump_all, &fd), 0);
 
     cr_assert_gt(pread(fd, output, sizeof output - 1, 0), 0);
     cr_expect_eq(count_of("\ntask "), 10);
@@ -158,13 +170,40 @@ Test(report, a_dump_shows_what_each_task_waits_for)
     cr_expect(strstr(line_of("\"thread-fed\""), "in chan recv (channel of "));
     cr_expect(strstr(line_of("\"joiner\""), "in join (task "));
     cr_expect(strstr(line_of("\"chooser\""), "in select (recv, channel of "));
-    cr_expect(strstr(line_of("\"chooser\""), "; 3599."));
+    cr_expect(strstr(line_of("\"chooser\""), "; 359"));
     cr_expect(strstr(line_of("\"waiter\""), "(descriptor "));
-    cr_expect(strstr(line_of("\"reader\""), "deadline 59."));
+    cr_expect(strstr(line_of("\"reader\""), "deadline 5"));
     cr_expect(strstr(line_of("\"gone\""), ": ended with -7, not joined"));
     cr_expect(
         strstr(line_of("\"newborn\""), ": unstarted, spawned at "), "%s", line_of("\"newborn\""));
     cr_expect_eq(count_of("report_test.c:"), 9 + 3); /* tasks, and channels in what they wait for */
+}
+
+static int dump_many(void *arg)
+{
+    weft_task first = spawn_named("first", sleep_an_hour, NULL);
+    for (int i = 0; i < 100; i++) {
+        (void)weft_spawn(NULL, join, &first);
+    }
+    for (int i = 0; i < 50; i++) {
+        (void)weft_spawn(NULL, sleep_an_hour, NULL);
+    }
+    (void)weft_sleep(WEFT_SEC);
+    return weft_dump(*(int *)arg);
+}
+
+Test(report, a_dump_of_many_tasks_begins_with_a_summary)
+{
+    int fd = memfd_create("dump", MFD_CLOEXEC);
+
+    cr_assert_eq(weft_run(&virtual, dump_many, &fd), 0);
+
+    cr_assert_gt(pread(fd, output, sizeof output - 1, 0), 0);
+    cr_expect_eq(count_of("\ntask "), 152);
+    cr_expect_eq(count_of("\nweft: 100 parked in join, spawned at "), 1);
+    cr_expect_eq(count_of("\nweft: 50 parked in sleep, spawned at "), 1);
+    cr_expect_eq(count_of("\nweft: 1 parked in sleep, spawned at "), 1);
+    cr_expect_eq(count_of("\nweft: 1 running, spawned at weft_run"), 1);
 }
 
 static int dump_to_nowhere(void *arg)
@@ -473,6 +512,46 @@ Test(report, the_watchdog_leaves_others_alone)
     cr_assert_eq(run_reporting(config, sleep_and_yield), 0);
 
     cr_expect_str_eq(output, "");
+}
+
+/* ---- the overflow report ---- */
+
+static int use_stack(int depth)
+{
+    volatile char frame[512];
+    frame[0] = (char)depth;
+    return depth > 0 ? use_stack(depth - 1) + frame[0] : 0;
+}
+
+static int overflow(void *arg)
+{
+    (void)arg;
+    return use_stack(10000);
+}
+
+static int join_overflow(void *arg)
+{
+    (void)arg;
+    return weft_join(spawn_named("glutton", overflow, NULL), NULL);
+}
+
+Test(report, a_stack_overflow_names_the_task)
+{
+    int fd = memfd_create("stderr", MFD_CLOEXEC);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(fd, STDERR_FILENO);
+        struct weft_config config = WEFT_CONFIG_INIT;
+        config.flags = WEFT_OVERFLOW_FORCE;
+        _exit(weft_run(&config, join_overflow, NULL));
+    }
+    int status = 0;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+
+    cr_assert(WIFSIGNALED(status));
+    cr_assert_gt(pread(fd, output, sizeof output - 1, 0), 0);
+    cr_expect(strstr(line_of("stack overflow in task "), "\"glutton\", spawned at "));
+    cr_expect_eq(count_of("report_test.c:"), 1);
 }
 
 /* ---- counters ---- */
