@@ -51,6 +51,8 @@ static inline void weft__choice_open(struct choice *choice,
     choice->found = 0;
     choice->takes_first = is_ordered;
     choice->prime = 0;
+    choice->position = 0;
+    choice->stride = 0;
     if (is_ordered || count <= CHOICE_EXACT_MAX) return;
 
     size_t prime = count | 1;
