@@ -469,7 +469,7 @@ Test(report, dumps_at_any_moment_do_no_harm)
 static int hold_the_worker(void *arg)
 {
     (void)arg;
-    int64_t end_ns = weft_now() + 200 * WEFT_MSEC;
+    int64_t end_ns = weft_now() + 500 * WEFT_MSEC;
     while (weft_now() < end_ns) {
     }
     return 0;
@@ -479,35 +479,35 @@ static int beside_a_holder(void *arg)
 {
     (void)arg;
     int result = weft_join(spawn_named("holder", hold_the_worker, NULL), NULL);
-    int slept = weft_sleep(100 * WEFT_MSEC);
+    int slept = weft_sleep(200 * WEFT_MSEC);
     return result < 0 ? result : slept;
 }
 
 Test(report, the_watchdog_names_who_holds_the_worker)
 {
     struct weft_config config = WEFT_CONFIG_INIT;
-    config.watchdog_ns = 40 * WEFT_MSEC;
+    config.watchdog_ns = 100 * WEFT_MSEC;
 
     cr_assert_eq(run_reporting(config, beside_a_holder), 0);
 
-    cr_expect_eq(count_of("has held its worker for "), 1);
-    cr_expect_eq(count_of("report_test.c:"), 1);
+    cr_expect_geq(count_of("has held its worker for "), 1);
+    cr_expect(strstr(line_of("report_test.c:"), "has held its worker for "));
 }
 
 static int sleep_and_yield(void *arg)
 {
     (void)arg;
-    int64_t end_ns = weft_now() + 100 * WEFT_MSEC;
+    int64_t end_ns = weft_now() + 700 * WEFT_MSEC;
     while (weft_now() < end_ns) {
         if (weft_yield() < 0) return 1;
     }
-    return weft_sleep(100 * WEFT_MSEC);
+    return weft_sleep(700 * WEFT_MSEC);
 }
 
 Test(report, the_watchdog_leaves_others_alone)
 {
     struct weft_config config = WEFT_CONFIG_INIT;
-    config.watchdog_ns = 40 * WEFT_MSEC;
+    config.watchdog_ns = 500 * WEFT_MSEC; /* more than a busy machine keeps a thread waiting */
 
     cr_assert_eq(run_reporting(config, sleep_and_yield), 0);
 

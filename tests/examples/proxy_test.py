@@ -35,8 +35,10 @@ def digest(data):
 
 @contextlib.contextmanager
 def web_server(folder):
-    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", LOCAL, "--directory", folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", LOCAL,
+               "--directory", folder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True) as server:
         try:
             words = server.stdout.readline().split()  # Serving HTTP on 127.0.0.1 port 8000 ...
             yield int(words[words.index("port") + 1])
@@ -123,9 +125,9 @@ def check_graceful_end(process, folder, stalled):
 
 
 def check_web(program):
-    with tempfile.TemporaryDirectory() as folder_name, tempfile.TemporaryDirectory() as scratch_name:
-        folder = pathlib.Path(folder_name)
-        scratch = pathlib.Path(scratch_name)
+    with tempfile.TemporaryDirectory() as served, tempfile.TemporaryDirectory() as fetched:
+        folder = pathlib.Path(served)
+        scratch = pathlib.Path(fetched)
         (folder / "big").write_bytes(os.urandom(BIG))
         for i in range(SMALL_COUNT):
             (folder / f"small-{i}").write_bytes(os.urandom(100 + i))
