@@ -283,6 +283,10 @@ static void deliver(struct worker *worker, const struct weft_event *event)
     struct fd_slot *slot = fd_slot_find(&worker->runtime->fds, fd);
     if (!slot || !slot->armed || slot->generation != (uint32_t)(event->token >> 32)) return;
 
+    if (unlikely(weft__fd_is_departing(fd))) {
+        weft__fd_reset(worker, fd, slot); /* what was found may be the close's own shutdown(2) */
+        return;
+    }
     unsigned ready = event->found & BOTH;
     unsigned unattended = 0;
     for (int i = 0; i < 2; i++) {
