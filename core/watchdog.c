@@ -146,12 +146,13 @@ __attribute__((no_sanitize("thread"))) static void report(const struct watchdog 
                                                           const struct task *task,
                                                           int64_t held_ns)
 {
+    struct task *watched = (struct task *)(uintptr_t)task; /* an atomic load wants no const */
     const char *site = __atomic_load_n(&task->site, __ATOMIC_RELAXED);
     char buffer[512];
     struct text text;
     weft__text_open(&text, buffer, sizeof buffer, watchdog->runtime->settings.config.report_fd);
     weft__text_put(&text, "weft: task ");
-    weft__text_number(&text, task_id(task));
+    weft__text_number(&text, atomic_load_explicit(&watched->id, memory_order_relaxed));
     weft__text_put(&text, " has held its worker for ");
     weft__text_duration(&text, held_ns);
     weft__text_put(&text, ", spawned at ");
