@@ -16,8 +16,7 @@ REAL_TEST(chan, 20_receive_gives_up_at_its_deadline_not_before)
     int status = PENDING;
     int64_t start = weft_now();
 
-    weft_with_timeout(WAIT_NS)
-    {
+    weft_with_timeout(WAIT_NS) {
         status = weft_chan_recv(chan, &value);
     }
 
@@ -35,8 +34,7 @@ REAL_TEST(chan, 20b_send_gives_up_at_its_deadline_not_before)
     int status = PENDING;
     int64_t start = weft_now();
 
-    weft_with_timeout(WAIT_NS)
-    {
+    weft_with_timeout(WAIT_NS) {
         status = send_int(chan, 2);
     }
 
@@ -53,8 +51,7 @@ WEFT_TASK(recv_until,
           (int *, ret_value),
           (int *, ret_status))
 {
-    weft_with_timeout(timeout_ns)
-    {
+    weft_with_timeout(timeout_ns) {
         *ret_status = weft_chan_recv(chan, ret_value);
     }
     return 0;
@@ -94,8 +91,7 @@ WEFT_TASK(send_until,
           (int, value),
           (int *, ret_status))
 {
-    weft_with_timeout(timeout_ns)
-    {
+    weft_with_timeout(timeout_ns) {
         *ret_status = weft_chan_send(chan, &value);
     }
     return 0;
@@ -150,8 +146,7 @@ VIRTUAL_TEST(chan, 20e_a_cancelled_waiter_leaves_the_queue)
 VIRTUAL_TEST(chan, 21_past_deadline_takes_what_is_ready)
 {
     struct weft_chan *chan = open_ints(1);
-    weft_with_timeout(0)
-    {
+    weft_with_timeout(0) {
         CHECK_EQ(send_int(chan, 7), 0);
         CHECK_EQ(send_int(chan, 8), -ETIMEDOUT);
         CHECK_EQ(recv_int(chan), 7);
@@ -172,8 +167,7 @@ VIRTUAL_TEST(chan, 21b_past_deadline_meets_parked_partners)
     int status = PENDING;
     CHECK_EQ(weft_go(send_one, chan, 7, &status), 0);
     settle();
-    weft_with_timeout(-5)
-    {
+    weft_with_timeout(-5) {
         CHECK_EQ(recv_int(chan), 7);
         CHECK_EQ(weft_chan_recv(chan, &value), -ETIMEDOUT);
     }
@@ -183,8 +177,7 @@ VIRTUAL_TEST(chan, 21b_past_deadline_meets_parked_partners)
     status = PENDING;
     CHECK_EQ(weft_go(recv_one, chan, &value, &status), 0);
     settle();
-    weft_with_timeout(-5)
-    {
+    weft_with_timeout(-5) {
         CHECK_EQ(send_int(chan, 8), 0);
         CHECK_EQ(send_int(chan, 9), -ETIMEDOUT);
     }
