@@ -71,8 +71,8 @@ VIRTUAL_TEST(sel, 02_default_is_taken_and_nothing_stays_registered)
     CHECK_EQ(send_int(full, 1), 0);
     int value = 42;
 
-    int index = weft_select(
-        weft_on_recv(empty, &value), weft_on_send(full, &value), weft_default());
+    int index =
+        weft_select(weft_on_recv(empty, &value), weft_on_send(full, &value), weft_default());
 
     CHECK_EQ(index, 2);
     CHECK_EQ(value, 42);
@@ -259,8 +259,8 @@ struct queued {
 static int select_queued(void *arg)
 {
     struct queued *queued = arg;
-    queued->index = weft_select(weft_on_recv(queued->own, NULL),
-                                weft_on_recv(queued->common, &queued->value));
+    queued->index =
+        weft_select(weft_on_recv(queued->own, NULL), weft_on_recv(queued->common, &queued->value));
     return 0;
 }
 
