@@ -15,8 +15,7 @@ VIRTUAL_TEST(sel, 15_without_an_enabled_case_it_never_hangs)
     CHECK_EQ(weft_select(weft_on_recv(NULL, NULL), weft_default()), 1);
     CHECK_EQ(weft_select(weft_default()), 0);
 
-    weft_with_timeout(WEFT_SEC)
-    {
+    weft_with_timeout(WEFT_SEC) {
         CHECK_EQ(weft_select_from(none, 2, 0), -EINVAL);
     }
 }
@@ -38,8 +37,7 @@ REAL_TEST(sel, 15c_a_timer_under_an_earlier_deadline_gives_up_in_time)
     int64_t start = weft_now();
     int index = PENDING;
 
-    weft_with_timeout(20 * WEFT_MSEC)
-    {
+    weft_with_timeout(20 * WEFT_MSEC) {
         index = weft_select(weft_on_recv(NULL, NULL), weft_after(WEFT_HOUR));
     }
 
@@ -57,8 +55,7 @@ REAL_TEST(sel, 16_deadline_consumes_nothing_and_leaves_all_queues)
     int status[2] = {PENDING, PENDING};
     int index = PENDING;
 
-    weft_with_timeout(20 * WEFT_MSEC)
-    {
+    weft_with_timeout(20 * WEFT_MSEC) {
         index = weft_select(weft_on_recv(empty, &value, &status[0]),
                             weft_on_send(full, &value, &status[1]));
     }
@@ -139,8 +136,7 @@ VIRTUAL_TEST(sel, 17_past_deadline_makes_it_a_try)
     struct weft_chan *chan = open_ints(1);
     int value = 7;
 
-    weft_with_timeout(0)
-    {
+    weft_with_timeout(0) {
         CHECK_EQ(weft_select(weft_on_recv(chan, &value)), -ETIMEDOUT);
         CHECK_EQ(weft_select(weft_on_recv(chan, NULL), weft_on_send(chan, &value)), 1);
         CHECK_EQ(weft_select(weft_on_send(chan, &value)), -ETIMEDOUT);
@@ -242,8 +238,7 @@ static void matrix_check(enum matrix_state state, unsigned operations, bool has_
     if (has_default) cases[count++] = weft_default();
 
     int index = PENDING;
-    weft_with_timeout(WEFT_MINUTE)
-    {
+    weft_with_timeout(WEFT_MINUTE) {
         index = weft_select_from(cases, count, 0);
     }
 
@@ -398,10 +393,10 @@ VIRTUAL_TEST(sel, 26_joined_timer_and_channel_cases_follow_the_same_rules)
 
     CHECK_EQ(weft_select(weft_on_joined(task, &result), weft_after(WEFT_SEC)), 1);
     CHECK_EQ(result, -1); /* the loser stays joinable */
-    CHECK_EQ(
-        weft_select(weft_on_recv(chan, NULL), weft_on_joined(task, &result, &status),
-                    weft_after(WEFT_HOUR)),
-        1);
+    CHECK_EQ(weft_select(weft_on_recv(chan, NULL),
+                         weft_on_joined(task, &result, &status),
+                         weft_after(WEFT_HOUR)),
+             1);
 
     CHECK_EQ(result, 9);
     CHECK_EQ(status, 0);
