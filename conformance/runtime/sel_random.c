@@ -64,8 +64,7 @@ VIRTUAL_TEST(sel, 04b_alone_it_sleeps)
     int value = 42;
     int index = PENDING;
 
-    weft_with_timeout(WEFT_MINUTE)
-    {
+    weft_with_timeout(WEFT_MINUTE) {
         index = weft_select(weft_on_send(chan, &sending), weft_on_recv(chan, &value));
     }
 
