@@ -26,8 +26,8 @@ static int select_side(void *arg)
     struct side *side = arg;
     for (int i = 0; i < ROUNDS; i++) {
         int value = -1;
-        int index = weft_select(weft_on_send(side->to, &side->sent),
-                                weft_on_recv(side->from, &value));
+        int index =
+            weft_select(weft_on_send(side->to, &side->sent), weft_on_recv(side->from, &value));
         if (!CHECK(index == 0 || index == 1)) return 1;
         if (index == 0) {
             side->sent++;
@@ -102,8 +102,8 @@ WEFT_TEST(sel, 24b_opposite_orders_of_channels_do_not_lock_up)
     struct opposite sides[4];
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) {
-        sides[i] = (struct opposite){
-            .channels = {one, two}, .reversed = i % 2 == 1, .sends = i / 2 == 1};
+        sides[i] =
+            (struct opposite){.channels = {one, two}, .reversed = i % 2 == 1, .sends = i / 2 == 1};
         CHECK_EQ(pthread_create(&threads[i], NULL, run_opposite, &sides[i]), 0);
     }
     for (int i = 0; i < 4; i++) {
@@ -138,13 +138,11 @@ REAL_TEST(sel, 24c_select_meets_a_plain_thread)
 
     for (int i = 0; i < ROUNDS / 4; i++) {
         int value = 0;
-        int index = weft_select(weft_on_recv(idle, NULL),
-                                weft_on_send(channels[0], &i),
-                                weft_after(10 * WEFT_SEC));
+        int index = weft_select(
+            weft_on_recv(idle, NULL), weft_on_send(channels[0], &i), weft_after(10 * WEFT_SEC));
         CHECK_EQ(index, 1);
-        index = weft_select(weft_on_recv(channels[1], &value),
-                            weft_on_recv(idle, NULL),
-                            weft_after(10 * WEFT_SEC));
+        index = weft_select(
+            weft_on_recv(channels[1], &value), weft_on_recv(idle, NULL), weft_after(10 * WEFT_SEC));
         CHECK_EQ(index, 0);
         CHECK_EQ(value, i + 1);
         if (harness_failures() > 0) break;
@@ -196,9 +194,8 @@ REAL_TEST(sel, 21_a_try_never_misses_a_send_that_happened_before)
     for (int round = 1; round <= ROUNDS; round++) {
         await_round(&announcer, round);
         int value = 0;
-        int index = weft_select(weft_on_recv(idle, NULL),
-                                weft_on_recv(announcer.chan, &value),
-                                weft_default());
+        int index = weft_select(
+            weft_on_recv(idle, NULL), weft_on_recv(announcer.chan, &value), weft_default());
         CHECK_EQ(index, 1);
         CHECK_EQ(value, round);
         atomic_store_explicit(&announcer.answered, round, memory_order_release);
