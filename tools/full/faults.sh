@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Fault injection on every backend: the k-th call fails, and with --lasting all that follow it too.
+set -u
+cd -- "$(dirname -- "$0")/../.." || exit 1
+number=0
+for backend in epoll fake; do
+    program=build/$backend/tests/faults/plain-faults
+    if ! ninja -C "build/$backend" tests/faults/plain-faults >build/faults.log 2>&1; then
+        number=$((number + 1))
+        echo "not ok $number - ${backend}_compiles"
+        sed 's/^/# /' build/faults.log
+        continue
+    fi
+    for how in '' --lasting; do
+        # One numbering for all runs; their own plans would contradict each other.
+        while IFS= read -r line; do
+            case $line in
+            1..*) continue ;;
+            ok* | 'not ok'*)
+                number=$((number + 1))
+                echo "${line%% [0-9]*} $number - $backend${how#-}_${line#* - }"
+                ;;
+            *) echo "$line" ;;
+            esac
+        done <<TEXT
+$("$program" $how)
+TEXT
+    done
+done
+echo "1..$number"
