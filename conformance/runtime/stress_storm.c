@@ -468,8 +468,7 @@ static void soak_round(int number)
     CHECK_EQ(weft_scope_spawn(&scope, NULL, sleep_for_ever, NULL), 0);
     CHECK_EQ(send_int(chan, number), 0);
     CHECK_EQ(weft_select(weft_on_recv(chan, NULL), weft_after(WEFT_SEC)), 0);
-    weft_with_timeout(number % 16 == 0 ? 10 * WEFT_USEC : 0)
-    {
+    weft_with_timeout(number % 16 == 0 ? 10 * WEFT_USEC : 0) {
         CHECK_EQ(weft_chan_recv(chan, NULL), -ETIMEDOUT);
     }
     byte = 0;
