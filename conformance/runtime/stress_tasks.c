@@ -195,8 +195,7 @@ static void fuzz_step(struct fuzz *fuzz, int which, int value)
     int status = PENDING;
     int index = PENDING;
     unsigned choice = random_next(&fuzz->random) % 6;
-    weft_with_timeout((int64_t)(random_next(&fuzz->random) % 3) * WEFT_MSEC)
-    {
+    weft_with_timeout((int64_t)(random_next(&fuzz->random) % 3) * WEFT_MSEC) {
         switch (choice) {
         case 0:
             if (send_int(chan, value) == 0) fuzz->sent[which] += value;
@@ -293,8 +292,7 @@ WEFT_TASK(read_once, (struct readers *, readers), (int, which), (int64_t, timeou
 {
     char byte = 0;
     ssize_t size = 0;
-    weft_with_timeout(timeout_ns)
-    {
+    weft_with_timeout(timeout_ns) {
         size = weft_read(readers->fds[which][0], &byte, 1);
     }
     if (size == 1) {
