@@ -47,7 +47,7 @@ struct runtime {
     struct task *root; /* NULL once it has ended */
     int root_result;
     bool is_cancelled; /* the root scope is */
-    bool is_over; /* the root has ended: everything else is being cancelled */
+    bool is_over;      /* the root has ended: everything else is being cancelled */
     bool is_deadlocked;
     bool is_given_up; /* survivors cannot be woken: they are never resumed */
     int64_t grace_end_ns;
