@@ -58,8 +58,8 @@ static void *thread_sender(void *arg)
     while (status != -EPIPE) {
         int64_t value = 1 + stress_random(&random) % 1000;
         bool tries = stress_random(&random) % 4 == 0;
-        status = tries ? weft_chan_try_send(arena->chan, &value)
-                       : weft_chan_send(arena->chan, &value);
+        status =
+            tries ? weft_chan_try_send(arena->chan, &value) : weft_chan_send(arena->chan, &value);
         EXPECT(status == 0 || status == -EPIPE || (tries && status == -EAGAIN));
         if (status == 0) count_sent(arena, value);
         stress_delay(&random);
@@ -75,8 +75,8 @@ static void *thread_receiver(void *arg)
     while (status != -EPIPE) {
         int64_t value = 0;
         bool tries = stress_random(&random) % 4 == 0;
-        status = tries ? weft_chan_try_recv(arena->chan, &value)
-                       : weft_chan_recv(arena->chan, &value);
+        status =
+            tries ? weft_chan_try_recv(arena->chan, &value) : weft_chan_recv(arena->chan, &value);
         EXPECT(status == 0 || status == -EPIPE || (tries && status == -EAGAIN));
         if (status == 0) count_received(arena, value);
         stress_delay(&random);
@@ -129,8 +129,7 @@ static int team_task(void *arg)
         if (stress_random(&team->random) % 2 == 0) {
             timeout = stress_random(&team->random) % 100 * WEFT_USEC;
         }
-        weft_with_timeout(timeout)
-        {
+        weft_with_timeout(timeout) {
             status = team_step(team);
         }
         EXPECT(status == 0 || status == -EPIPE || status == -ECANCELED || status == -ETIMEDOUT);
