@@ -40,8 +40,7 @@ static int stream_write(void *arg)
         size_t done = 0;
         int status = 0;
         if (size > STREAM_BYTES - sent) size = STREAM_BYTES - sent;
-        weft_with_timeout(stress_random(&stream->random) % 200 * WEFT_USEC)
-        {
+        weft_with_timeout(stress_random(&stream->random) % 200 * WEFT_USEC) {
             status = weft_write_all(stream->fd, &bytes[sent], size, &done);
         }
         EXPECT(status == -ETIMEDOUT || (status == 0 && done == size));
@@ -58,8 +57,7 @@ static int stream_read(void *arg)
     size_t received = 0;
     ssize_t size = 1;
     while (size != 0) {
-        weft_with_timeout(stress_random(&stream->random) % 200 * WEFT_USEC)
-        {
+        weft_with_timeout(stress_random(&stream->random) % 200 * WEFT_USEC) {
             size = weft_read(stream->fd, bytes, 1 + stress_random(&stream->random) % sizeof bytes);
         }
         if (!EXPECT(size >= 0 || size == -ETIMEDOUT)) break;
