@@ -50,7 +50,7 @@ void weft__shared_unlock(void)
     (void)pthread_mutex_unlock(&shared_lock);
 }
 
-/* Not on POSIX's list of what a handler may call, but in glibc one atomic operation on the mutex. */
+/* Not on POSIX's list of what a handler may call; in glibc it is one atomic operation. */
 bool weft__shared_try_lock(void)
 {
     return pthread_mutex_trylock(&shared_lock) == 0;
