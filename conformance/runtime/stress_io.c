@@ -176,8 +176,7 @@ static void end_connection(int fd, size_t count, int seed, enum ending ending)
         reset(fd);
         break;
     case DEADLINE:
-        weft_with_timeout(WEFT_MSEC)
-        {
+        weft_with_timeout(WEFT_MSEC) {
             result = read_back(fd, count, count + 1, seed);
         }
         CHECK_EQ(result, -ETIMEDOUT);
