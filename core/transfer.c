@@ -114,9 +114,9 @@ bool weft__transfer_is_renewed(struct transfer *transfer, ssize_t error)
         weft__fd_reset(transfer->worker, transfer->fd, slot);
         return false;
     }
-    unsigned kind = slot->kind;
-    if (error != -ENOTSOCK || (kind != FD_STREAM && kind != FD_SOCKET)) return false;
+    if (error != -ENOTSOCK) return false;
 
+    unsigned kind = slot->kind;
     if (weft__fd_meet(transfer->worker, transfer->fd, &transfer->slot) < 0) return false;
     renew(transfer);
     return transfer->slot->kind != kind;

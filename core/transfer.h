@@ -63,7 +63,9 @@ static inline int transfer_join(struct transfer *transfer, int fd, enum fd_direc
     transfer->fd = fd;
     transfer->direction = direction;
     transfer->slot = slot;
-    if (unlikely(!slot || slot->kind == FD_UNKNOWN || slot->busy & fd_bit(direction))) {
+    /* A file is asked without a safeguard: it must not have become a socket meanwhile. */
+    bool is_known = slot && slot->kind != FD_UNKNOWN && slot->kind != FD_FILE;
+    if (unlikely(!is_known || slot->busy & fd_bit(direction))) {
         return weft__transfer_join_slow(transfer);
     }
     transfer->generation = slot->generation;

@@ -2,8 +2,9 @@
 /*
  * Descriptors: the calls of POSIX on plain ints, except that they suspend the task.
  *
- * Sockets are never switched to O_NONBLOCK; pipes, FIFOs and terminals that weft did not open are
- * not either: the call waits, then moves what is there. Only what weft opened is non-blocking.
+ * Sockets are never switched to O_NONBLOCK (but for the moment of a connect); pipes, FIFOs and
+ * terminals that weft did not open are not either: the call waits, then moves what is there. Only
+ * what weft opened is non-blocking.
  * Reads and writes of regular files are plain system calls today: they hold the worker.
  * No call here raises SIGPIPE. Close with weft_close(), which wakes whoever waits.
  */
@@ -130,7 +131,8 @@ WEFT_API WEFT_MUST_CHECK ssize_t weft_sendmsg(int fd, const struct msghdr *messa
 /**
  * Accepts a connection: close-on-exec, non-blocking. Connections that were reset before are
  * skipped. When descriptors or memory run out, the error is returned after a short sleep, so that
- * a naive loop does not spin.
+ * a naive loop does not spin. A listener that other processes accept from, too, should be
+ * non-blocking: else the worker blocks when they are faster.
  *
  * @param address, length  NULL, or as accept(2)
  *
