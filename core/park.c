@@ -18,6 +18,7 @@ static struct task *next_task(struct worker *worker);
 static struct task *next_task_slow(struct worker *worker);
 static bool prepare_start(struct worker *worker, struct task *task);
 static int switch_from(struct worker *worker, struct task *self);
+static int switch_to_new(struct worker *worker, struct task *self, struct task *next);
 static int switch_slow(struct worker *worker, struct task *self, struct task *next);
 
 int weft__park(struct worker *worker, struct task *self)
@@ -118,12 +119,28 @@ static inline int exchange(void **ret_from,
 static inline int switch_from(struct worker *worker, struct task *self)
 {
     struct task *next = pick_fast(worker);
-    if (unlikely(!next || next->state != TASK_READY || next == self)) {
-        return switch_slow(worker, self, next);
-    }
+    if (unlikely(!next || next == self)) return switch_slow(worker, self, next);
+    if (next->state == TASK_UNSTARTED) return switch_to_new(worker, self, next);
     save_context(worker, self);
     load_context(worker, next);
     return exchange(&self->sp, next->sp, next->wake_result, FIBER(self), FIBER(next));
+}
+
+/* To an unstarted task, on the hottest stack of the usual size if there is one. */
+__attribute__((noinline)) static int switch_to_new(struct worker *worker,
+                                                   struct task *self,
+                                                   struct task *next)
+{
+    struct stack_cache *cache = &worker->stacks;
+    if (unlikely(!cache->free || next->flags & (TASK_EXTRAS | TASK_ROOT))) {
+        return switch_slow(worker, self, next);
+    }
+    struct stack *stack = weft__stack_get(cache, 0);
+    task_settle(next, stack);
+    void *sp = weft__switch_prepare(stack->top, weft__task_main);
+    save_context(worker, self);
+    load_context(worker, next);
+    return exchange(&self->sp, sp, (intptr_t)next, FIBER(self), FIBER(next));
 }
 
 /* `next` is what was picked already, or NULL: an unstarted task, the task itself, or nobody. */

@@ -65,6 +65,20 @@ static inline const struct record_pool *record_pool(const struct task *task)
     return atomic_load_explicit(&record_chunk(task)->pool, memory_order_relaxed);
 }
 
+/* As weft__record_free(), for a record that the worker's own pool may hold. */
+static inline void record_reclaim(struct record_pool *pool, struct task *task)
+{
+    if (__builtin_expect(record_pool(task) != pool, 0)) {
+        weft__record_free(task);
+        return;
+    }
+    atomic_store_explicit(&task->id, 0, memory_order_relaxed);
+    task->state = TASK_FREE;
+    task->next = pool->free;
+    pool->free = task;
+    pool->free_count++;
+}
+
 /* The usual case of weft__record_new(), for the worker's own pool: a used record and an id at hand;
  * else NULL. */
 static inline struct task *record_reuse(struct record_pool *pool)

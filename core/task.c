@@ -23,6 +23,7 @@ static int fill_options(struct task *task, const struct weft_spawn_options *opti
 static int fill_args(struct task *task, const struct spawn_request *request);
 static void clean_up(struct worker *worker, struct task *self);
 static void finish(struct worker *worker, struct task *task, int result);
+static bool give_to_one(struct task *task);
 static bool give_result(struct task *task);
 
 /* ---- spawn ---- */
@@ -224,7 +225,7 @@ static inline void finish(struct worker *worker, struct task *task, int result)
     worker->tasks_ended++;
 
     bool taken = task->flags & TASK_DETACHED;
-    if (task->joiners.head.next && give_result(task)) taken = true;
+    if (task->joiners.head.next && (give_to_one(task) || give_result(task))) taken = true;
     if (unlikely(task->flags & TASK_ROOT)) {
         weft__report_outliving(worker->runtime);
         worker->runtime->root = NULL;
@@ -232,7 +233,30 @@ static inline void finish(struct worker *worker, struct task *task, int result)
         worker_end_period(worker); /* the loop wants to know */
     }
     if (task->home) weft__scope_child_ended(task, taken);
-    if (taken) weft__task_release(task);
+    if (!taken) return;
+    bool is_plain = !task->home && !(task->flags & (TASK_EXTRAS | TASK_ARGS_OWNED));
+    if (likely(is_plain)) {
+        record_reclaim(&worker->records, task);
+    } else {
+        weft__task_release(task);
+    }
+}
+
+/* The usual case of give_result(): one task waits, in weft_join(). */
+static inline bool give_to_one(struct task *task)
+{
+    struct list_node *head = &task->joiners.head;
+    struct list_node *link = head->next;
+    if (unlikely(link == head || link->next != head)) return false;
+    struct task *joiner = waiter_of_link(link)->task;
+    if (unlikely(link != &joiner->wait.waiter.link)) return false;
+
+    list_remove(link);
+    task->joiners = (struct list){0};
+    int *ret_result = joiner->wait.value;
+    if (ret_result) *ret_result = task->result;
+    weft__wake(joiner, 0);
+    return true;
 }
 
 /* Wakes whoever joins; true if somebody did. */
