@@ -230,7 +230,7 @@ void weft__fd_is_new(struct worker *worker, int fd, enum fd_kind kind)
 int weft__fd_arm(struct worker *worker, int fd, struct fd_slot *slot, unsigned interest)
 {
     if (slot->kind == FD_FILE) return -EPERM;
-    bool is_proven = slot->kind != FD_OTHER || worker->turn - slot->proven_turn <= 1;
+    bool is_proven = slot->kind != FD_OTHER || slot->proven_turn == worker->turn;
     if (likely((slot->armed & interest) == interest && is_proven)) return 0;
 
     if (slot->inode == 0) {

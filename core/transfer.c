@@ -87,7 +87,7 @@ int weft__transfer_wait(struct transfer *transfer)
     }
 
     unsigned bit = fd_bit(transfer->direction);
-    if (slot->armed & bit && worker->turn - slot->proven_turn > 1) {
+    if (slot->armed & bit && slot->proven_turn != worker->turn) {
         int result = weft__fd_meet(worker, transfer->fd, &slot);
         if (result < 0) return result;
         if (slot->kind != FD_OTHER) slot->proven_turn = worker->turn;
