@@ -381,8 +381,7 @@ static void note_signal(int signal)
 
 static int signal_inside(void *arg)
 {
-    (void)arg;
-    return raise(SIGUSR1);
+    return raise(arg ? *(int *)arg : SIGUSR1);
 }
 
 Test(report, the_former_handler_comes_back)
@@ -398,6 +397,32 @@ Test(report, the_former_handler_comes_back)
 
     raise(SIGUSR1);
     cr_expect_eq(atomic_load(&raised), 1);
+}
+
+static int dump_in_a_child(void *arg)
+{
+    (void)arg;
+    pid_t child = fork();
+    if (child == 0) {
+        int result = weft_after_fork_child();
+        raise(SIGWINCH); /* the parent's handler is gone, and the default ignores it */
+        _exit(result == 0 ? weft_run(&virtual, signal_inside, &virtual.dump_signal) : 1);
+    }
+    int status = 0;
+    bool is_well = waitpid(child, &status, 0) == child && WIFEXITED(status);
+    return is_well ? WEXITSTATUS(status) : 1;
+}
+
+Test(report, a_forked_child_reports_for_itself)
+{
+    virtual.dump_signal = SIGWINCH;
+    virtual.report_fd = memfd_create("report", MFD_CLOEXEC);
+
+    cr_assert_eq(weft_run(&virtual, dump_in_a_child, NULL), 0);
+
+    cr_assert_gt(pread(virtual.report_fd, output, sizeof output - 1, 0), 0);
+    cr_expect_eq(count_of("weft: 1 task, "), 1);
+    cr_expect_eq(count_of(": running"), 1);
 }
 
 Test(report, a_signal_that_cannot_be_caught_is_refused)
