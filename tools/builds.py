@@ -26,8 +26,10 @@ def prepare(name, options):
             return run.stdout + run.stderr
     # -k 0: one file that does not compile must not hide the results of all others.
     run = subprocess.run(["ninja", "-C", path, "-k", "0"], capture_output=True, text=True)
-    log = run.stdout + run.stderr
-    return log[max(log.find("FAILED: "), 0) :] if run.returncode != 0 else None
+    if run.returncode == 0:
+        return None
+    lines = (run.stdout + run.stderr).splitlines()
+    return "\n".join(line for line in lines if not re.match(r"\[\d+/\d+\] |Program |cc ", line))
 
 
 def preset(*names):

@@ -249,7 +249,7 @@ static uint64_t fuzz_random = 13;
 static int fuzz_count; /* how often one did */
 
 /* -1 with errno set if this call is to fail; else how many bytes it may move at most. */
-static ssize_t fuzz(int fd, size_t size)
+__attribute__((unused)) static ssize_t fuzz(int fd, size_t size)
 {
     if (fd < 0 || fd >= FUZZED_FDS || !fuzzed[fd]) return (ssize_t)size;
     switch (random_next(&fuzz_random) % 4) {
