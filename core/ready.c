@@ -78,17 +78,15 @@ static struct task *pop_oldest(struct ready *ready)
     return task;
 }
 
-/* Test only: any of the slot, the first few woken tasks, and the newest and oldest batch. */
+/* Test only: any of the first few, woken and unstarted tasks alike. */
 static struct task *pick_random(struct ready *ready)
 {
     if (ready->slot) {
         ready_push_woken(ready, ready->slot);
         ready->slot = NULL;
     }
-    if (ready->batch_count > 0 && (!ready->head || weft__random_next(&ready->shuffle) & 1)) {
-        bool oldest = weft__random_next(&ready->shuffle) & 1;
-        return oldest ? pop_oldest(ready) : ready_pop_newest(ready);
-    }
+    while (ready->batch_count > 0)
+        ready_push_woken(ready, pop_oldest(ready));
     if (!ready->head) return NULL;
 
     for (uint32_t turns = weft__random_below(&ready->shuffle, 8); turns > 0; turns--) {

@@ -4,6 +4,7 @@
  * of another runtime, names and hooks.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/uio.h>
 
 #include "conformance/runtime/support.h"
