@@ -5,6 +5,8 @@
  *
  * What a crowd does is random, what it leaves behind is not: sums, sequences and counts are exact.
  */
+#include <unistd.h>
+
 #include "conformance/runtime/chan_kit.h"
 
 #define ROUNDS 20000
@@ -468,5 +470,64 @@ VIRTUAL_TEST(sel, 27b_a_loop_that_ignores_cancellation_lets_others_run)
 
     CHECK_EQ(result, 0);
     CHECK_WITHIN(deaf.refused, 100, 10000000 - 1);
+    weft_chan_unref(deaf.chan);
+}
+
+/* Asks ten times, then cleans up for as long as the test runs. */
+static int notice_cancellation(void *arg)
+{
+    struct deaf *polite = arg;
+    while (polite->refused < 10) {
+        int status = weft_chan_recv(polite->chan, NULL);
+        if (!CHECK_EQ(status, -ECANCELED)) return 1;
+        polite->refused++;
+    }
+    weft_shielded
+    {
+        while (!polite->stop) {
+            CHECK_EQ(weft_sleep(WEFT_MSEC), 0);
+        }
+    }
+    return 0;
+}
+
+static int count_in_dump(const char *word)
+{
+    static char text[4096];
+    int fds[2];
+    harness_pipe(fds);
+    CHECK_EQ(weft_dump(fds[1]), 0);
+    ssize_t size = read(fds[0], text, sizeof text - 1);
+    text[size > 0 ? size : 0] = '\0';
+    close(fds[0]);
+    close(fds[1]);
+    int count = 0;
+    for (const char *found = strstr(text, word); found; count++) {
+        found = strstr(found + 1, word);
+    }
+    return count;
+}
+
+/* Row 20a: after a thousand refusals in a row the task is named. */
+VIRTUAL_TEST(sel, 27c_a_task_that_ignores_its_cancellation_is_named)
+{
+    struct deaf deaf = {.chan = open_ints(0)};
+    struct deaf polite = {.chan = deaf.chan};
+    weft_task tasks[2];
+    CHECK_EQ(weft_spawn(&tasks[0], ignore_cancellation, &deaf), 0);
+    CHECK_EQ(weft_spawn(&tasks[1], notice_cancellation, &polite), 0);
+    CHECK_EQ(weft_cancel(tasks[0]), 0);
+    CHECK_EQ(weft_cancel(tasks[1]), 0);
+    CHECK_EQ(count_in_dump("ignores its cancellation"), 0);
+    while ((deaf.refused < 1000 || polite.refused < 10) && harness_failures() == 0) {
+        CHECK_EQ(weft_yield(), 0);
+    }
+
+    CHECK_EQ(count_in_dump("ignores its cancellation"), 1);
+
+    deaf.stop = true;
+    polite.stop = true;
+    CHECK_EQ(weft_join(tasks[0], NULL), 0);
+    CHECK_EQ(weft_join(tasks[1], NULL), 0);
     weft_chan_unref(deaf.chan);
 }
