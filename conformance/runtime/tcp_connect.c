@@ -168,6 +168,52 @@ WEFT_TEST(tcp, 04_a_spurious_wake_up_is_not_taken_for_a_connection)
     CHECK_EQ(run_real(spurious_root, NULL), 0);
 }
 
+static int accepts_and_closes(void *arg)
+{
+    const int *listener = arg;
+    for (;;) {
+        int fd = weft_accept(*listener, NULL, NULL);
+        if (fd < 0) return fd;
+        CHECK_EQ(weft_close(fd), 0);
+    }
+}
+
+static int peers_root(void *arg)
+{
+    (void)arg;
+    struct address address;
+    struct address refusing = refusing_address();
+    int listener = listen_on_loopback(&address);
+    weft_task acceptor = start(accepts_and_closes, &listener);
+    for (int round = 0; round < 50; round++) {
+        struct dial dials[4];
+        weft_task tasks[4];
+        for (int i = 0; i < 4; i++) {
+            const char *target = i % 2 ? refusing.text : address.text;
+            (void)snprintf(dials[i].address, sizeof dials[i].address, "%s", target);
+            tasks[i] = start(dial_once, &dials[i]);
+        }
+        for (int i = 0; i < 4; i++) {
+            CHECK_EQ(finish(tasks[i]), 0);
+            CHECK_EQ(dials[i].result, i % 2 ? -ECONNREFUSED : 0);
+            if (i % 2) continue;
+            struct sockaddr_in peer;
+            socklen_t size = sizeof peer;
+            CHECK_EQ(getpeername(dials[i].fd, (struct sockaddr *)&peer, &size), 0);
+            CHECK_EQ(ntohs(peer.sin_port), address.port);
+            CHECK_EQ(weft_close(dials[i].fd), 0);
+        }
+    }
+    CHECK_EQ(weft_close(listener), 0);
+    CHECK_EQ(finish(acceptor), -EBADF);
+    return 0;
+}
+
+WEFT_TEST(tcp, 04_what_is_connected_has_a_peer)
+{
+    CHECK_EQ(run_real(peers_root, NULL), 0);
+}
+
 /* ---- 20, 23 ---- */
 
 static int shutdowns_root(void *arg)

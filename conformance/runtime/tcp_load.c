@@ -346,6 +346,57 @@ WEFT_TEST(tcp, 26_no_write_comes_in_between_a_write_all)
     CHECK_EQ(run_real(whole_root, NULL), 0);
 }
 
+#define LONG_PIECE (700 * 1024)
+
+/* The first one writes more than a slice's budget of small pieces, the second one less. */
+static size_t long_size(char letter)
+{
+    return letter == 'a' ? LONG_PIECE : LONG_PIECE / 4;
+}
+
+static int writes_long(void *arg)
+{
+    struct piece *piece = arg;
+    size_t size = long_size(piece->letter);
+    char *bytes = malloc(size);
+    CHECK_OR_RETURN(bytes, 1);
+    memset(bytes, piece->letter, size);
+    CHECK_EQ(weft_write_all(piece->fd, bytes, size, NULL), 0);
+    free(bytes);
+    return 0;
+}
+
+/* A blocking pipe takes it in small pieces, without ever being full: the writers take turns with
+ * the worker in between, but not with the pipe. */
+static int whole_pipe_root(void *arg)
+{
+    (void)arg;
+    int fds[2];
+    CHECK_EQ(pipe2(fds, O_CLOEXEC), 0);
+    CHECK_EQ(fcntl(fds[1], F_SETPIPE_SZ, 1 << 20), 1 << 20);
+    struct piece pieces[2] = {{.fd = fds[1], .letter = 'a'}, {.fd = fds[1], .letter = 'b'}};
+    weft_task tasks[2] = {start(writes_long, &pieces[0]), start(writes_long, &pieces[1])};
+    CHECK_EQ(finish(tasks[0]), 0);
+    CHECK_EQ(finish(tasks[1]), 0);
+    static char bytes[LONG_PIECE];
+    for (int i = 0; i < 2; i++) {
+        size_t size = long_size(pieces[i].letter);
+        CHECK_EQ(weft_read_exactly(fds[0], bytes, size, NULL), 0);
+        int strange = 0;
+        for (size_t j = 0; j < size; j++) {
+            strange += bytes[j] != pieces[i].letter;
+        }
+        CHECK_EQ(strange, 0);
+    }
+    close_both(fds);
+    return 0;
+}
+
+WEFT_TEST(tcp, 26_a_write_all_in_many_pieces_is_whole_too)
+{
+    CHECK_EQ(run_real(whole_pipe_root, NULL), 0);
+}
+
 /* ---- 33, 34, 36 ---- */
 
 #define REQUESTS     10000
