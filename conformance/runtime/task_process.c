@@ -160,7 +160,8 @@ static int never_runs(void *arg)
 static int root_without_memory(void *arg)
 {
     (void)arg;
-    static char large[8 * 1024 * 1024];
+    /* Larger than what an arena of malloc has in store. */
+    static char large[128 * 1024 * 1024];
     weft_task task = {0, NULL};
     CHECK_EQ(join_result(spawn_task(do_nothing, NULL)), 0);
     size_t live = live_tasks();
