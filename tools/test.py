@@ -29,7 +29,7 @@ class Build:
     needs: list = dataclasses.field(default_factory=list)  # commands without which it is skipped
 
 
-ONCE = ["entry", "style", "headers", "compile_fail", "abi", "install", "docs"]
+ONCE = ["entry", "style", "headers", "compile_fail", "abi", "install", "docs", "seeds", "faults"]
 EVERYWHERE = ["conformance", "core", "plain", "examples"]
 PLAIN = ["conformance", "plain"]  # what needs no Criterion
 MEMCHECK = "valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite"
@@ -38,7 +38,7 @@ AARCH64 = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 BUILDS = [
     Build("epoll", backend_options("epoll"), ONCE + EVERYWHERE),
     Build("fake", backend_options("fake"), ["conformance"]),
-    Build("asan", preset("asan"), EVERYWHERE + ["planted"], patience=3),
+    Build("asan", preset("asan"), EVERYWHERE + ["planted", "faults"], patience=3),
 ]
 FULL_BUILDS = [
     Build("fake-asan", preset("asan") + ["-Dweft_backend=fake"], ["conformance"], patience=3),
