@@ -191,8 +191,7 @@ VIRTUAL_TEST(chan, 20f_shared_waiters_that_gave_up_are_skipped)
     CHECK_EQ(weft_go(recv_one, chan, &value[1], &status[1]), 0);
     settle();
     int timed_out = PENDING;
-    weft_with_timeout(WEFT_MINUTE)
-    {
+    weft_with_timeout(WEFT_MINUTE) {
         timed_out = weft_chan_recv(chan, NULL);
     }
 
@@ -213,8 +212,7 @@ VIRTUAL_TEST(chan, 20f_shared_waiters_that_gave_up_are_skipped)
 VIRTUAL_TEST(chan, 21c_past_deadline_takes_what_a_shared_channel_has_ready)
 {
     struct weft_chan *chan = open_shared_ints(1);
-    weft_with_timeout(0)
-    {
+    weft_with_timeout(0) {
         CHECK_EQ(weft_chan_recv(chan, NULL), -ETIMEDOUT);
         CHECK_EQ(send_int(chan, 7), 0);
         CHECK_EQ(send_int(chan, 8), -ETIMEDOUT);
