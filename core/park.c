@@ -251,8 +251,8 @@ static struct task *next_task_slow(struct worker *worker)
 void weft__run_ready(struct worker *worker)
 {
     struct task *next = next_task(worker);
-    /* The turn has just drained the inbox. Even if it is filled again and again, by a post that posts
-     * itself, one task runs per turn. */
+    /* The turn has just drained the inbox. Even if it is filled again and again, by a post that
+     * posts itself, one task runs per turn. */
     if (!next) next = weft__ready_pick_slow(&worker->ready, false);
     while (next && next->state == TASK_UNSTARTED && !prepare_start(worker, next)) {
         next = next_task(worker);
