@@ -33,7 +33,6 @@ enum timer_kind {
     TIMER_SLEEP = 1,   /* a task in weft_sleep() */
     TIMER_SELECT = 2,  /* a task in select: its timer case wins */
     TIMER_SCOPE = 3,   /* a scope's deadline */
-    TIMER_BACKOFF = 4, /* a task in accept's pause; as TIMER_SLEEP */
 };
 
 /* The errno and the C++ exception words of this thread. */
