@@ -4,11 +4,12 @@
 Each paragraph of conformance/mutants/*.txt plants one fault in a copy of the tree; the tests that
 it names must notice. Prints TAP. A line that does not match exactly once is `not ok`, so that no
 change of the library silently disarms a mutant; a test that also fails without the fault is no
-proof, and is not counted as one.
+proof, and is not counted as one. Works below build/mutants/, which may be deleted.
 """
 
 import argparse
 import dataclasses
+import filecmp
 import glob
 import os
 import queue
@@ -16,7 +17,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -90,14 +90,23 @@ def change(mutant, text):
     return "\n".join(lines) + "\n", None
 
 
+def copy_changed(source, target):
+    """What is the same keeps its time, so that ninja leaves it alone."""
+    if not os.path.exists(target) or not filecmp.cmp(source, target, shallow=False):
+        shutil.copyfile(source, target)
+        shutil.copymode(source, target)
+
+
 class Bench:
-    """A copy of the tree, and a build folder per backend. Only one thread uses it."""
+    """A copy of the tree, and a build folder per backend; kept. Only one thread uses it."""
 
     def __init__(self, place):
         self.tree = os.path.join(place, "tree")
         self.place = place
-        shutil.copytree(ROOT, self.tree, ignore=LEFT_OUT)
         self.sound = {}  # programs without a fault
+        shutil.copytree(
+            ROOT, self.tree, ignore=LEFT_OUT, copy_function=copy_changed, dirs_exist_ok=True
+        )
 
     def build(self, backend, program):
         """(path, None) or (None, what went wrong)."""
@@ -205,24 +214,23 @@ def main():
     counts = {"done": 0, "missed": 0}
     print(f"1..{len(mutants)}", flush=True)
 
-    def worker():
-        with tempfile.TemporaryDirectory(prefix="weft-mutants-") as place:
-            bench = Bench(place)
-            while True:
-                try:
-                    mutant = work.get_nowait()
-                except queue.Empty:
-                    return
-                try:
-                    found, detail = bench.examine(mutant)
-                except OSError as error:
-                    found, detail = False, str(error)
-                with lock:
-                    counts["done"] += 1
-                    counts["missed"] += not found
-                    report(counts["done"], mutant, found, detail)
+    def worker(number):
+        bench = Bench(os.path.join(ROOT, "build", "mutants", str(number)))
+        while True:
+            try:
+                mutant = work.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                found, detail = bench.examine(mutant)
+            except OSError as error:
+                found, detail = False, str(error)
+            with lock:
+                counts["done"] += 1
+                counts["missed"] += not found
+                report(counts["done"], mutant, found, detail)
 
-    threads = [threading.Thread(target=worker) for _ in range(options.jobs)]
+    threads = [threading.Thread(target=worker, args=(number,)) for number in range(options.jobs)]
     for thread in threads:
         thread.start()
     for thread in threads:
