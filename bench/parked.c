@@ -3,7 +3,7 @@
  * What a million tasks cost that wait: the time until the last of them waits, their memory and page
  * tables, and what of it is still held one second after they ended. Cold.
  *
- * usage: parked [-n COUNT]; six lines: ns and bytes per task, mappings of the process
+ * usage: parked [-n COUNT]; one line for each of these
  */
 #include <errno.h>
 #include <string.h>
@@ -48,6 +48,13 @@ static int64_t mapping_count(void)
     return count;
 }
 
+static uint64_t unguarded_count(void)
+{
+    struct weft_stats stats = {.size = sizeof stats};
+    BENCH_CHECK(weft_stats(&stats) == 0);
+    return stats.stacks_unguarded;
+}
+
 static void print_each(const char *name, const char *unit, int64_t sum, int64_t count)
 {
     bench_print(name, unit, (double)sum / (double)count);
@@ -76,6 +83,7 @@ static int app_main(int argc, char **argv)
     print_each("parked_memory", "bytes", status_bytes("VmRSS:") - memory, bench.count);
     print_each("parked_page_tables", "bytes", status_bytes("VmPTE:") - tables, bench.count);
     bench_print("parked_mappings", "count", (double)mapping_count());
+    bench_print("parked_unguarded", "count", (double)unguarded_count());
 
     start_ns = bench_ns();
     weft_chan_close(end);
