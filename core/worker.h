@@ -30,9 +30,9 @@ enum remote_request {
 
 /* What a timer belongs to. */
 enum timer_kind {
-    TIMER_SLEEP = 1,   /* a task in weft_sleep() */
-    TIMER_SELECT = 2,  /* a task in select: its timer case wins */
-    TIMER_SCOPE = 3,   /* a scope's deadline */
+    TIMER_SLEEP = 1,  /* a task in weft_sleep() */
+    TIMER_SELECT = 2, /* a task in select: its timer case wins */
+    TIMER_SCOPE = 3,  /* a scope's deadline */
 };
 
 /* The errno and the C++ exception words of this thread. */
