@@ -57,7 +57,8 @@ WEFT_API int weft_sleep_until(int64_t deadline_ns);
 
 /* What a ticker does when ticks were missed because nobody waited. */
 enum weft_ticker_mode {
-    WEFT_TICKER_SKIP = 0,  /* drops them; the next tick is the next multiple of the period */
+    WEFT_TICKER_SKIP =
+        0, /* one late tick at once, the others are dropped; then the next multiple */
     WEFT_TICKER_BURST = 1, /* delivers them at once, one per wait */
     WEFT_TICKER_DELAY = 2, /* the next tick is one period after this one was received */
 };
