@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * FD-04, 05; TCP-01; TIME-37; LIFE-03; LIM-04: what faults planted where the library meets
+ * FD-04, 05; TCP-01, 07; TIME-37; LIFE-03; LIM-04: what faults planted where the library meets
  * the system showed to be untested.
  */
 #include "conformance/runtime/tcp_support.h"
@@ -91,6 +91,44 @@ WEFT_TEST(tcp, 01m_connect_leaves_a_blocking_socket_blocking)
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
     CHECK_EQ(run_real(connects_blocking, &address), 0);
+}
+
+static int accepts_once(void *arg)
+{
+    return weft_accept(*(const int *)arg, NULL, NULL);
+}
+
+static int closes_during_the_pause(void *arg)
+{
+    const int *listener = arg;
+    harness_limit_fds(0);
+    weft_task task = start(accepts_once, arg);
+    CHECK_EQ(weft_sleep(2 * WEFT_MSEC), 0);
+    CHECK_EQ(weft_close(*listener), 0);
+    CHECK_EQ(finish(task), -EBADF);
+    return 0;
+}
+
+static int runs_without_descriptors(void *arg)
+{
+    (void)arg;
+    uint16_t port = 0;
+    int listener = harness_tcp_listener(&port);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    CHECK_EQ(connect(client, (const struct sockaddr *)&address, sizeof address), 0);
+    CHECK_EQ(run_quietly(closes_during_the_pause, &listener), 0);
+    return 0;
+}
+
+WEFT_TEST(tcp, 07m_a_listener_closed_in_the_pause_of_an_accept_is_gone)
+{
+    struct harness_child child;
+    harness_run_child(&child, runs_without_descriptors, NULL);
+
+    CHECK(child.exited);
+    CHECK_EQ(child.exit_code, 0);
 }
 
 /* ---- stacks give their memory back ---- */
