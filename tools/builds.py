@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The build folders that the tests use, and how a program's TAP output is read."""
+"""The build folders that the tests use, and how a program's TAP output is read.
+
+builds.py BACKEND... prepares the folders of backends.
+"""
 
 import collections
 import os
 import re
 import subprocess
+import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BACKENDS = ["epoll", "fake"]
@@ -62,3 +66,8 @@ def read_tap(text):
     if len(results) < planned:
         results.append(Result("plan", "failed", [f"{len(results)} of {planned} tests reported"]))
     return results
+
+
+if __name__ == "__main__":
+    failures = [prepare(name, backend_options(name)) for name in sys.argv[1:]]
+    sys.exit("\n".join(filter(None, failures)) or 0)

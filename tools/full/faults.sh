@@ -6,10 +6,10 @@ cd -- "$(dirname -- "$0")/../.." || exit 1
 number=0
 for backend in epoll fake; do
     program=build/$backend/tests/faults/plain-faults
-    if ! ninja -C "build/$backend" tests/faults/plain-faults >build/faults.log 2>&1; then
+    if ! report=$(python3 tools/builds.py "$backend" 2>&1); then
         number=$((number + 1))
         echo "not ok $number - ${backend}_compiles"
-        sed 's/^/# /' build/faults.log
+        printf '%s\n' "$report" | sed 's/^/# /'
         continue
     fi
     for how in '' --lasting; do

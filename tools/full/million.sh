@@ -20,15 +20,18 @@ check() {
 # at_most NAME NUMBER, at_least NAME NUMBER: of what the last run reported.
 at_most() {
     printf '%s\n' "$report" |
-        awk -v name="$1" -v most="$2" '$1 == name { n++; bad += $3 > most } END { exit n != 1 || bad }'
+        awk -v name="$1" -v most="$2" \
+            '$1 == name { n++; bad = $3 > most } END { exit n != 1 || bad }'
 }
 at_least() {
     printf '%s\n' "$report" |
-        awk -v name="$1" -v least="$2" '$1 == name { n++; bad += $3 < least } END { exit n != 1 || bad }'
+        awk -v name="$1" -v least="$2" \
+            '$1 == name { n++; bad = $3 < least } END { exit n != 1 || bad }'
 }
 
 [ -e "$build/build.ninja" ] ||
-    report=$(meson setup "$build" --native-file tools/presets/release.ini -Dtests=none -Dbench=true 2>&1)
+    report=$(meson setup "$build" --native-file tools/presets/release.ini -Dtests=none \
+        -Dbench=true 2>&1)
 report=$(ninja -C "$build" 2>&1)
 check builds
 
@@ -51,12 +54,13 @@ else
     check million_memory_comes_back
 fi
 
-report=$(LD_PRELOAD=$PWD/$build/bench/libno_markers.so WEFT_GUARDS=require "$program" -n 30000 2>&1)
+no_markers=$PWD/$build/bench/libno_markers.so
+report=$(LD_PRELOAD=$no_markers WEFT_GUARDS=require "$program" -n 30000 2>&1)
 check mprotect_30000_guarded_tasks_wait
 at_most parked_unguarded 0 && at_least parked_mappings 60000
 check mprotect_30000_all_guarded
 
-report=$(LD_PRELOAD=$PWD/$build/bench/libno_markers.so "$program" -n 100000 2>&1)
+report=$(LD_PRELOAD=$no_markers "$program" -n 100000 2>&1)
 check mprotect_100000_tasks_wait
 at_least parked_unguarded 60000 && at_least parked_mappings 60000
 check mprotect_100000_change_over

@@ -4,9 +4,9 @@
 set -u
 cd -- "$(dirname -- "$0")/../.." || exit 1
 program=build/epoll/conformance/conformance-runtime-epoll
-if ! ninja -C build/epoll "${program#build/epoll/}" >build/seeds.log 2>&1; then
+if ! report=$(python3 tools/builds.py epoll 2>&1); then
     echo "not ok - compilation"
-    sed 's/^/# /' build/seeds.log
+    printf '%s\n' "$report" | sed 's/^/# /'
     exit 1
 fi
 exec tests/seeds/run.sh "$program" 1 100
