@@ -60,7 +60,7 @@ static int64_t round_of_items(int64_t count, int64_t capacity)
 
 static int app_main(int argc, char **argv)
 {
-    struct bench bench = {"crowd", BENCH_NS, 10000000, -1, 64, round_of_items};
+    struct bench bench = {"crowd", BENCH_NS, 5000000, -1, 64, round_of_items};
     return bench_run(&bench, argc, argv);
 }
 

@@ -45,7 +45,7 @@ static int64_t round_of_trips(int64_t count, int64_t capacity)
 
 static int app_main(int argc, char **argv)
 {
-    struct bench bench = {"ping_pong", BENCH_NS, 5000000, -1, 0, round_of_trips};
+    struct bench bench = {"ping_pong", BENCH_NS, 2000000, -1, 0, round_of_trips};
     return bench_run(&bench, argc, argv);
 }
 

@@ -59,7 +59,7 @@ static int64_t round_of_hops(int64_t count, int64_t tasks)
 
 static int app_main(int argc, char **argv)
 {
-    struct bench bench = {"ring", BENCH_NS, 5000000, -1, 1000, round_of_hops};
+    struct bench bench = {"ring", BENCH_NS, 2000000, -1, 1000, round_of_hops};
     return bench_run(&bench, argc, argv);
 }
 

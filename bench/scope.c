@@ -26,7 +26,7 @@ static int64_t round_of_scopes(int64_t count, int64_t has_timeout)
 
 static int app_main(int argc, char **argv)
 {
-    struct bench bench = {"scope", BENCH_NS, 5000000, -1, 1, round_of_scopes};
+    struct bench bench = {"scope", BENCH_NS, 2000000, -1, 1, round_of_scopes};
     return bench_run(&bench, argc, argv);
 }
 

@@ -51,7 +51,7 @@ static int64_t round_of_selects(int64_t count, int64_t width)
 
 static int app_main(int argc, char **argv)
 {
-    struct bench bench = {"select", BENCH_NS, 5000000, -1, 2, round_of_selects};
+    struct bench bench = {"select", BENCH_NS, 1000000, -1, 2, round_of_selects};
     return bench_run(&bench, argc, argv);
 }
 

@@ -25,7 +25,7 @@ static int64_t round_of_joins(int64_t count, int64_t parameter)
 
 static int app_main(int argc, char **argv)
 {
-    struct bench bench = {"spawn_join", BENCH_NS, 5000000, -1, -1, round_of_joins};
+    struct bench bench = {"spawn_join", BENCH_NS, 2000000, -1, -1, round_of_joins};
     return bench_run(&bench, argc, argv);
 }
 

@@ -29,7 +29,7 @@ static int64_t round_of_yields(int64_t count, int64_t parameter)
 
 static int app_main(int argc, char **argv)
 {
-    struct bench bench = {"yield", BENCH_NS, 20000000, -1, -1, round_of_yields};
+    struct bench bench = {"yield", BENCH_NS, 5000000, -1, -1, round_of_yields};
     return bench_run(&bench, argc, argv);
 }
 

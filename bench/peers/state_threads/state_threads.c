@@ -421,7 +421,7 @@ static int64_t sleepers_round(int64_t count, int64_t parameter)
 }
 
 static struct bench questions[] = {
-    {"yield", BENCH_NS, 1000000, -1, -1, yield_round},
+    {"yield", BENCH_NS, 500000, -1, -1, yield_round},
     {"spawn_join", BENCH_NS, 1000000, -1, -1, spawn_join_round},
     {"spawn_many", BENCH_NS, 1000000, -1, -1, spawn_many_round},
     {"ping_pong", BENCH_NS, 1000000, -1, 0, ping_pong_round},
