@@ -16,8 +16,7 @@ static bool join_abandon(struct task *task)
 
 static const struct wait_kind join_wait = {.name = "join", .abandon = join_abandon};
 
-/* A task of the calling thread's runtime; of any other one, only the id may be read. */
-static bool is_here(const struct worker *worker, const struct task *target)
+bool weft__task_is_here(const struct worker *worker, const struct task *target)
 {
     const struct record_pool *pool = record_pool(target);
     return pool == &worker->records || pool == &worker->runtime->foreign_records;
@@ -42,7 +41,7 @@ int weft_join(weft_task handle, int *ret_result)
     struct task *target = task_of_handle(handle);
     if (unlikely(!target)) return -ESRCH;
     if (unlikely(target == self)) return -EDEADLK;
-    if (unlikely(!is_here(worker, target))) return -EPERM;
+    if (unlikely(!weft__task_is_here(worker, target))) return -EPERM;
     if (target->state == TASK_ENDED) return weft__join_take(target, ret_result);
     if (unlikely(self->no_sleep)) return self->no_sleep;
 
@@ -58,7 +57,7 @@ int weft_detach(weft_task handle)
     if (!worker) return weft__not_in_task();
     struct task *target = task_of_handle(handle);
     if (!target) return -ESRCH;
-    if (!is_here(worker, target)) return -EPERM;
+    if (!weft__task_is_here(worker, target)) return -EPERM;
 
     if (target->state == TASK_ENDED) {
         weft__task_release(target);
@@ -76,7 +75,7 @@ int weft_cancel(weft_task handle)
     struct worker *worker = weft__worker();
     struct task *target = task_of_handle(handle);
     if (!target) return -ESRCH;
-    if (unlikely(!worker || !is_here(worker, target))) {
+    if (unlikely(!worker || !weft__task_is_here(worker, target))) {
         return weft__cancel_from_elsewhere(handle);
     }
     weft__task_cancel(target);

@@ -198,6 +198,14 @@ __attribute__((noinline)) static int select_any(struct worker *worker,
     return weft__park(worker, self);
 }
 
+/* A stale handle is anybody's: its case is ready. */
+static bool target_is_here(const struct look *look, const struct weft_case *which)
+{
+    weft_task handle = {.id = (uint64_t)which->number, .slot = which->object};
+    const struct task *target = task_of_handle(handle);
+    return !target || weft__task_is_here(look->worker, target);
+}
+
 /* Checks the array and notes what is in it. */
 static int look_over(struct look *look)
 {
@@ -227,6 +235,7 @@ static int look_over(struct look *look)
             look->has_fd = true;
             break;
         case WEFT_CASE_JOINED:
+            if (unlikely(!target_is_here(look, which))) return -EPERM;
             break;
         default:
             return -EINVAL;

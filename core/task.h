@@ -212,6 +212,9 @@ void weft__task_drop_foreign(struct worker *worker, struct task *task);
 /* Cancels one task (flag, interrupt, wake). */
 void weft__task_cancel(struct task *task);
 
+/* A task of the calling thread's runtime? Of any other one, only the id may be read. */
+bool weft__task_is_here(const struct worker *worker, const struct task *target);
+
 /* Takes an ended task's result and releases it: 0; -EAGAIN if it has not ended. */
 int weft__join_take(struct task *target, int *ret_result);
 
