@@ -313,10 +313,14 @@ void weft_scope_leave(struct weft_scope *public_scope)
 {
     struct scope *scope = scope_of(public_scope);
     if (!scope_is_open(scope)) return;
-    if (scope->ret_status) *scope->ret_status = weft_scope_status();
     struct worker *worker = weft__worker();
+    if (unlikely(!worker || !worker->current)) { /* a forked child: it is the parent's scope */
+        if (scope->ret_status) *scope->ret_status = weft__not_in_task();
+        return;
+    }
     while (worker->current->scope != scope) { /* inner scopes that were opened by hand */
         abandon_scope(worker->current->scope);
     }
+    if (scope->ret_status) *scope->ret_status = weft_scope_status();
     abandon_scope(scope);
 }
