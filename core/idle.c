@@ -41,9 +41,11 @@ static bool can_be_woken(const struct worker *worker)
 {
     const struct runtime *runtime = worker->runtime;
     if (worker->fd_waiters > 0) return true;
-    /* relaxed: who drops the last reference wakes the worker afterwards */
-    if (atomic_load_explicit(&runtime->handle->references, memory_order_relaxed) > 1) return true;
-    return atomic_load_explicit(&runtime->shared_parked, memory_order_relaxed) > 0;
+    /* acquire: what was posted before the last reference went is seen below; who drops it wakes the
+     * worker afterwards */
+    if (atomic_load_explicit(&runtime->handle->references, memory_order_acquire) > 1) return true;
+    if (atomic_load_explicit(&runtime->shared_parked, memory_order_relaxed) > 0) return true;
+    return atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0;
 }
 
 /* Tries again to find stacks for the tasks that were put aside; true if one may run. When nothing
