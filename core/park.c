@@ -226,7 +226,7 @@ static struct task *pick_any(struct worker *worker)
 {
     if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0) return NULL;
     if (worker->slices_left < 0) return next_task_slow(worker);
-    return weft__ready_pick_slow(&worker->ready, false);
+    return weft__ready_pick_slow(&worker->ready);
 }
 
 static inline struct task *next_task(struct worker *worker)
@@ -241,19 +241,29 @@ static struct task *next_task_slow(struct worker *worker)
     bool is_shuffled = worker->ready.is_shuffled;
     worker->slices_left = is_shuffled ? 0 : READY_CLOCK_PERIOD - 1;
     worker->slices += is_shuffled ? 1 : READY_CLOCK_PERIOD;
+    if (!is_shuffled) worker->ready.oldest_is_due = true;
     if (--worker->periods_left <= 0) return NULL;
     if (!is_shuffled && weft__worker_now(worker) - worker->turn_start_ns > READY_TURN_NS) {
         return NULL;
     }
-    return weft__ready_pick_slow(&worker->ready, true);
+    return weft__ready_pick_slow(&worker->ready);
+}
+
+/* The first task after a turn that took the place of the pick of the oldest batch. */
+static struct task *next_oldest(struct worker *worker)
+{
+    worker->ready.batch_is_open = false;
+    worker->slices_left--;
+    return weft__ready_pick_slow(&worker->ready);
 }
 
 void weft__run_ready(struct worker *worker)
 {
-    struct task *next = next_task(worker);
+    bool is_owed = unlikely(worker->ready.oldest_is_due);
+    struct task *next = is_owed ? next_oldest(worker) : next_task(worker);
     /* The turn has just drained the inbox. Even if it is filled again and again, by a post that
      * posts itself, one task runs per turn. */
-    if (!next) next = weft__ready_pick_slow(&worker->ready, false);
+    if (!next) next = weft__ready_pick_slow(&worker->ready);
     while (next && next->state == TASK_UNSTARTED && !prepare_start(worker, next)) {
         next = next_task(worker);
     }

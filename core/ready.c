@@ -43,7 +43,7 @@ int weft__ready_reserve_batch(struct ready *ready)
     return 0;
 }
 
-struct task *weft__ready_pick_slow(struct ready *ready, bool oldest)
+struct task *weft__ready_pick_slow(struct ready *ready)
 {
     if (ready->is_shuffled) return pick_random(ready);
 
@@ -56,6 +56,8 @@ struct task *weft__ready_pick_slow(struct ready *ready, bool oldest)
     if (slot) ready_push_woken(ready, slot); /* it has had its run: behind everybody */
     ready->slot_run = 0;
 
+    bool oldest = ready->oldest_is_due;
+    ready->oldest_is_due = false;
     bool unstarted_first = ready->unstarted_run < READY_UNSTARTED_RUN || !ready->head;
     if (ready->batch_count > 0 && (unstarted_first || oldest)) {
         ready->unstarted_run++;

@@ -44,6 +44,7 @@ struct ready {
     size_t batch_first;
     size_t batch_count;
     bool batch_is_open; /* the newest batch belongs to the running slice */
+    bool oldest_is_due; /* a period is over: the next slow pick is of the oldest batch */
 
     struct random shuffle; /* test only: */
     bool is_shuffled;      /* picks at random instead */
@@ -56,7 +57,7 @@ void weft__ready_close(struct ready *ready);
 int weft__ready_reserve_batch(struct ready *ready);
 
 /* Any task, or NULL; the orders of the slow cases. */
-struct task *weft__ready_pick_slow(struct ready *ready, bool oldest);
+struct task *weft__ready_pick_slow(struct ready *ready);
 
 static inline void ready_push_woken(struct ready *ready, struct task *task)
 {
