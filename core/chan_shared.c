@@ -56,6 +56,11 @@ bool weft__shared_try_lock(void)
     return pthread_mutex_trylock(&shared_lock) == 0;
 }
 
+void weft__shared_forget(void)
+{
+    shared_lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+}
+
 /* ---- with the lock held ---- */
 
 static struct waiter *pop(struct list *queue)
@@ -153,6 +158,13 @@ static bool shared_abandon(struct task *task)
     }
     weft__shared_unlock();
     return is_mine;
+}
+
+void weft__shared_leave(struct task *task)
+{
+    const struct wait_kind *kind = task->wait.kind;
+    bool is_in = kind == &send_wait || kind == &recv_wait || kind == &weft__select_shared_wait;
+    if (is_in) (void)kind->abandon(task); /* false: a partner was faster, and it is out */
 }
 
 /* Blocks the thread until a partner completes it; the lock is held before and after. */

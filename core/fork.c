@@ -20,6 +20,7 @@ static void in_child(void)
     parents_worker = weft__worker();
     is_forked = parents_worker != NULL;
     weft__worker_set(NULL);
+    if (!is_forked) weft__runtimes_forget(); /* they run on threads that were not forked */
 }
 
 static void watch(void)

@@ -42,6 +42,9 @@ struct record_pool {
 void weft__records_open(struct record_pool *pool, void *lock);
 void weft__records_close(struct record_pool *pool); /* records still live are forgotten */
 
+/* In a forked child: the thread that held the lock of the idle chunks does not exist. */
+void weft__records_forget(void);
+
 /* A record with a fresh id, as struct task describes a free one; NULL: no memory. */
 struct task *weft__record_new(struct record_pool *pool);
 void weft__record_free(struct task *task);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/chan_shared.h"
 #include "core/close.h"
 #include "core/idle.h"
 #include "core/overflow.h"
@@ -138,10 +139,11 @@ static void runtime_shut(struct runtime *runtime)
     weft__worker_loop(&runtime->worker);
 }
 
-/* Of tasks that ended unjoined, and of survivors, which are never resumed. */
+/* Of tasks that ended unjoined, and of survivors, which are never resumed: their records go. */
 static void free_belongings(struct task *task, void *arg)
 {
     (void)arg;
+    if (task->state == TASK_PARKED) weft__shared_leave(task);
     weft__task_forsake(task);
 }
 
@@ -164,6 +166,8 @@ static void runtime_close(struct runtime *runtime)
     if (worker_live(&runtime->worker) > 0) weft__report_survivors(runtime);
     weft__report_close(runtime);
     weft__runtime_visit(runtime, free_belongings, NULL);
+    weft__shared_lock(); /* who has woken the last task there may be on its way out still */
+    weft__shared_unlock();
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         weft__overflow_release(&runtime->worker.stacks);
     }
@@ -358,6 +362,8 @@ void weft__runtimes_forget(void)
     runtimes = NULL;
     weft__reports_forget();
     weft__departures_forget();
+    weft__shared_forget();
+    weft__records_forget();
 }
 
 size_t weft__runtimes_hold(struct weft_runtime **ret, size_t max)
