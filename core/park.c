@@ -72,6 +72,13 @@ static inline void load_context(struct worker *worker, struct task *task)
     worker->cxa->uncaught = task->cxa_uncaught;
 }
 
+/* For the worker's own stack, where posted functions run and weft_run() returns. */
+static inline void load_own_context(struct worker *worker)
+{
+    worker->current = NULL;
+    if (unlikely(worker->cxa)) *worker->cxa = worker->own_cxa;
+}
+
 #if WEFT__SANITIZED
 
 /* The dead task's fibre can only be closed from another stack. */
@@ -160,7 +167,7 @@ __attribute__((noinline)) static int switch_slow(struct worker *worker,
 
     save_context(worker, self);
     if (!next) {
-        worker->current = NULL;
+        load_own_context(worker);
         return exchange(&self->sp, worker->sp, 0, FIBER(self), &worker->fiber);
     }
     bool starts = next->state == TASK_UNSTARTED;
@@ -315,7 +322,7 @@ WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
     }
     weft__stack_put(&worker->stacks, stack); /* nobody takes it before we are off it */
     if (!next) {
-        worker->current = NULL;
+        load_own_context(worker);
         weft__san_before_switch(&worker->dead_fiber, &worker->fiber, true);
         (void)weft__switch(&nowhere, worker->sp, 0);
         WEFT_UNREACHABLE();

@@ -52,6 +52,7 @@ int weft__worker_open(struct worker *worker, struct runtime *runtime)
     worker->runtime = runtime;
     worker->errno_location = &errno;
     worker->cxa = cxa_get_globals ? cxa_get_globals() : NULL;
+    if (worker->cxa) worker->own_cxa = *worker->cxa;
     worker->random.state = settings->config.seed;
     worker->ready.shuffle.state = settings->shuffle_seed;
     worker->ready.is_shuffled = settings->shuffle_seed != 0;

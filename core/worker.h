@@ -73,6 +73,7 @@ struct worker {
     struct random random;
     atomic_bool is_asleep;        /* in poll(), or about to be; pairs with the inbox */
     struct sanitizer_fiber fiber; /* the worker's own stack, for the sanitizers */
+    struct cxa_globals own_cxa;   /* what *cxa holds while no task runs */
     void *backend_state;
 };
 
