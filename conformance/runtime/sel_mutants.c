@@ -74,6 +74,37 @@ WEFT_TEST(sel, 10m_of_many_ready_cases_none_is_favoured)
     CHECK_EQ(run_virtual(takes_evenly, NULL), 0);
 }
 
+#define FEW 3
+
+/* A timer among the cases leads to another way of choosing than channels alone. */
+static int takes_evenly_beside_a_timer(void *arg)
+{
+    (void)arg;
+    struct weft_chan *chans[MANY];
+    struct weft_case cases[MANY];
+    int taken[FEW] = {0};
+    int value = -1;
+    open_ready(chans, cases, &value);
+    cases[FEW] = weft_after(WEFT_HOUR);
+
+    for (int i = 0; i < 600; i++) {
+        int won = weft_select_from(cases, FEW + 1, 0);
+        if (!CHECK_WITHIN(won, 0, FEW - 1)) break;
+        taken[won]++;
+        CHECK_EQ(weft_chan_try_send(chans[won], &won), 0);
+    }
+
+    for (int i = 0; i < FEW; i++)
+        CHECK_WITHIN(taken[i], 100, 300); /* 200 expected, and a deviation of 11.5 */
+    unref_all(chans);
+    return 0;
+}
+
+WEFT_TEST(sel, 10n_beside_a_timer_none_is_favoured)
+{
+    CHECK_EQ(run_virtual(takes_evenly_beside_a_timer, NULL), 0);
+}
+
 static int waits_for_timers(void *arg)
 {
     (void)arg;
