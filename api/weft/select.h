@@ -61,7 +61,7 @@ enum {
  *   -ECANCELED  this task was cancelled
  *   -EINVAL     no case is enabled, a bad case or flag; two default cases
  *   -EBADF      a descriptor case whose descriptor is not open
- *   -EPERM      outside a task; or a channel of another runtime
+ *   -EPERM      outside a task; or a channel or task of another runtime
  *   -ENOMEM     no memory for a descriptor's record
  *
  * Context: task. Sleeps: yes. Cancellation point: yes.

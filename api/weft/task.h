@@ -123,7 +123,7 @@ WEFT_API int weft_spawn_copy_at(weft_task *ret,
  *   -EDEADLK    the task is the caller
  *   -ETIMEDOUT  the current scope's deadline passed; the task goes on and stays joinable
  *   -ECANCELED  the caller was cancelled; the task goes on and stays joinable
- *   -EPERM      called outside a task
+ *   -EPERM      called outside a task; or a task of another runtime
  *
  * Context: task. Sleeps: yes. Cancellation point: yes.
  */
@@ -158,7 +158,7 @@ WEFT_API int weft_cancel(weft_task task);
  * @return 0, or
  *   -ETIMEDOUT  the current scope's deadline has passed
  *   -ECANCELED  the task or a scope around it was cancelled
- *   -EPERM      called outside a task
+ *   -EPERM      called outside a task; or a task of another runtime
  *
  * Context: task. Sleeps: yes. Cancellation point: yes.
  */
