@@ -158,7 +158,7 @@ WEFT_API int weft_cancel(weft_task task);
  * @return 0, or
  *   -ETIMEDOUT  the current scope's deadline has passed
  *   -ECANCELED  the task or a scope around it was cancelled
- *   -EPERM      called outside a task; or a task of another runtime
+ *   -EPERM      called outside a task
  *
  * Context: task. Sleeps: yes. Cancellation point: yes.
  */
