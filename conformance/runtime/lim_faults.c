@@ -252,7 +252,11 @@ WEFT_TEST(lim, 15_exit_works_in_a_task)
 
     CHECK(child.exited);
     CHECK_EQ(child.exit_code, 7);
+#ifdef __SANITIZE_ADDRESS__ /* the leak checker may add a line of its own at exit */
+    CHECK(strstr(child.output, "bye") != NULL);
+#else
     CHECK_STR(child.output, "bye");
+#endif
 }
 
 /* ---- 20: the wall clock ---- */
