@@ -40,7 +40,8 @@
 #define CHILD_LIMIT_SEC 10
 
 struct failures {
-    atomic_int count; /* how many happened; only the first FAILURES_MAX are kept */
+    atomic_int count;              /* how many happened; only the first FAILURES_MAX are kept */
+    _Atomic(const char *) skipped; /* why; a literal has one address in all children */
     char text[FAILURES_MAX][FAILURE_SIZE];
 };
 
@@ -63,6 +64,19 @@ int harness_failures(void)
 {
     /* Relaxed: read after the threads and children that count were joined. */
     return atomic_load_explicit(&failures->count, memory_order_relaxed);
+}
+
+void harness_skip(const char *reason)
+{
+    /* Relaxed: as the count. */
+    const char *none = NULL;
+    (void)atomic_compare_exchange_strong_explicit(
+        &failures->skipped, &none, reason, memory_order_relaxed, memory_order_relaxed);
+}
+
+const char *harness_skipped(void)
+{
+    return atomic_load_explicit(&failures->skipped, memory_order_relaxed);
 }
 
 const char *harness_report(void)
@@ -235,6 +249,34 @@ size_t harness_resident_size(void)
     return (size_t)strtoul(resident, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+size_t harness_writable_size(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    CHECK_OR_RETURN(maps, 0);
+    size_t total = 0;
+    char line[512];
+    while (fgets(line, sizeof line, maps)) {
+        char *end = NULL;
+        uintptr_t low = (uintptr_t)strtoull(line, &end, 16);
+        if (*end != '-') continue; /* the rest of a long line */
+        uintptr_t high = (uintptr_t)strtoull(end + 1, &end, 16);
+        if (end[0] == ' ' && end[1] == 'r' && end[2] == 'w') total += high - low;
+    }
+    (void)fclose(maps);
+    return total;
+}
+
+/* The kernel names a process after the program that it started: here, the emulator. */
+bool harness_is_emulated(void)
+{
+    char name[32] = "";
+    FILE *file = fopen("/proc/self/comm", "re");
+    CHECK_OR_RETURN(file, false);
+    bool is_read = fgets(name, sizeof name, file) != NULL;
+    (void)fclose(file);
+    return is_read && strncmp(name, "qemu-", 5) == 0;
+}
+
 bool harness_sizes_are_exact(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -268,8 +310,12 @@ bool harness_deny_syscall(long number, int error)
     };
     struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
 
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0) {
+        return true;
+    }
+    harness_skip("no system call can be denied here");
+    return false;
 }
 
 void harness_run_child(struct harness_child *ret, int (*fn)(void *arg), void *arg)

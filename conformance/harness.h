@@ -87,6 +87,11 @@ void harness_fail(const char *file, int line, const char *format, ...)
 /* How many checks failed so far, in this process and in its children. */
 int harness_failures(void);
 
+/* Says that this machine cannot run the test, or a part of it: it counts as skipped, unless a check
+ * fails. Leaves the function to its caller, and works in children. The reason is a literal. */
+void harness_skip(const char *reason);
+const char *harness_skipped(void); /* the first reason; NULL if there is none */
+
 /* ---- time ---- */
 
 int64_t harness_now_ns(void);            /* CLOCK_MONOTONIC, real also under the virtual clock */
@@ -103,7 +108,9 @@ void harness_needs_order(void);
 /* ---- the process ---- */
 
 int harness_fd_count(void);
-size_t harness_resident_size(void); /* bytes */
+size_t harness_resident_size(void); /* bytes; under qemu-user its own memory counts, too */
+size_t harness_writable_size(void); /* bytes of writable mappings, touched or not */
+bool harness_is_emulated(void);     /* by qemu-user */
 
 /* False under sanitizers and Valgrind, which keep freed memory and need much of their own. */
 bool harness_sizes_are_exact(void);
@@ -112,7 +119,8 @@ bool harness_sizes_are_exact(void);
 void harness_limit_fds(int spare);
 
 /* Makes system call `number` (SYS_...) fail with `error` (EMFILE, ...) from now on, for this
- * process. Only in a child. False where the machine cannot do that (qemu-user). */
+ * process. Only in a child. False where the machine cannot do that (qemu-user): the test then
+ * counts as skipped. */
 bool harness_deny_syscall(long number, int error);
 
 struct harness_child {
@@ -178,6 +186,7 @@ void harness_register(struct harness_test *test);
         harness_begin();                                                                           \
         suite_##_##name_##_body();                                                                 \
         cr_assert(harness_failures() == 0, "%s", harness_report());                                \
+        if (harness_skipped()) cr_skip_test("%s", harness_skipped());                              \
     }                                                                                              \
     HARNESS_OVERRIDE_END                                                                           \
     static void suite_##_##name_##_body(void)

@@ -24,6 +24,7 @@ static struct harness_test **last = &first;
 
 static bool test_is_wanted(const struct harness_test *test, int glob_count, char **globs);
 static bool test_run(const struct harness_test *test, int number, double timeout_factor);
+static void test_print(const struct harness_test *test, int number, bool passed);
 static bool test_wait(pid_t pid, double timeout, int *ret_status);
 
 void harness_register(struct harness_test *test)
@@ -96,7 +97,7 @@ static bool test_run(const struct harness_test *test, int number, double timeout
 
     bool passed =
         in_time && WIFEXITED(status) && WEXITSTATUS(status) == 0 && harness_failures() == 0;
-    printf("%s %d - %s/%s\n", passed ? "ok" : "not ok", number, test->suite, test->name);
+    test_print(test, number, passed);
     if (!in_time) printf("# timed out after %.1f s\n", test->timeout * timeout_factor);
     if (in_time && WIFSIGNALED(status)) printf("# killed by signal %d\n", WTERMSIG(status));
     if (in_time && WIFEXITED(status) && WEXITSTATUS(status) != 0 && harness_failures() == 0) {
@@ -109,6 +110,15 @@ static bool test_run(const struct harness_test *test, int number, double timeout
     }
     free(report);
     return passed;
+}
+
+static void test_print(const struct harness_test *test, int number, bool passed)
+{
+    const char *word = passed ? "ok" : "not ok";
+    const char *reason = passed ? harness_skipped() : NULL;
+    printf("%s %d - %s/%s", word, number, test->suite, test->name);
+    if (reason) printf(" # SKIP %s", reason);
+    printf("\n");
 }
 
 /* False: it was killed because its time was over. */

@@ -135,7 +135,10 @@ static bool limit_memory(void)
 {
     struct rlimit limit = {.rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY};
     CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
-    return mmap(NULL, 64 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
+    void *mapped = mmap(NULL, 64 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) return true;
+    harness_skip("RLIMIT_AS is ignored here");
+    return false;
 }
 
 /* Takes all memory that the process may still have; the blocks hang from one another. */
@@ -192,7 +195,10 @@ static int work_without_memory(void *unused)
 
 WEFT_TEST(c06, no_memory_is_an_error_and_no_end)
 {
-    if (!harness_sizes_are_exact()) return; /* sanitizers need address space of their own */
+    if (!harness_sizes_are_exact()) {
+        harness_skip("the tool needs address space of its own");
+        return;
+    }
     struct harness_child child;
     harness_run_child(&child, work_without_memory, NULL);
 

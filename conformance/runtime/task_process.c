@@ -149,7 +149,9 @@ static bool limit_space(size_t size)
     struct rlimit limit = {used + size, RLIM_INFINITY};
     CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    return mmap(NULL, 2 * size, PROT_NONE, flags, -1, 0) == MAP_FAILED;
+    if (mmap(NULL, 2 * size, PROT_NONE, flags, -1, 0) == MAP_FAILED) return true;
+    harness_skip("RLIMIT_AS is ignored here");
+    return false;
 }
 
 static int never_runs(void *arg)
