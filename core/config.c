@@ -89,8 +89,14 @@ static int read_environment(struct settings *settings)
 
     const char *clock = getenv("WEFT_CLOCK");
     if (clock && strcmp(clock, "virtual") == 0) config->flags |= WEFT_VIRTUAL_CLOCK;
+    if (clock && *clock && strcmp(clock, "virtual") != 0 && strcmp(clock, "real") != 0) {
+        return -EINVAL;
+    }
     const char *guards = getenv("WEFT_GUARDS");
     if (guards && strcmp(guards, "require") == 0) config->flags |= WEFT_GUARDS_REQUIRED;
+    if (guards && *guards && strcmp(guards, "require") != 0 && strcmp(guards, "auto") != 0) {
+        return -EINVAL;
+    }
     return 0;
 }
 

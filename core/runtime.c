@@ -30,6 +30,7 @@ enum { GATE_OPEN = 1, GATE_ENTRANT = 2 };
 static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct runtime *runtimes;
 
+static int run(const struct weft_config *config, weft_fn root, void *arg, bool *ret_has_survivors);
 static int runtime_open(struct runtime *runtime, const struct weft_config *config);
 static void runtime_shut(struct runtime *runtime);
 static void runtime_close(struct runtime *runtime);
@@ -38,6 +39,12 @@ static int runtime_result(const struct runtime *runtime);
 /* ---- run ---- */
 
 int weft_run(const struct weft_config *config, weft_fn root, void *arg)
+{
+    bool has_survivors = false;
+    return run(config, root, arg, &has_survivors);
+}
+
+static int run(const struct weft_config *config, weft_fn root, void *arg, bool *ret_has_survivors)
 {
     if (!root) return -EINVAL;
     if (weft__worker()) return -EPERM;
@@ -64,7 +71,8 @@ int weft_run(const struct weft_config *config, weft_fn root, void *arg)
     }
     runtime_close(runtime);
     weft__worker_set(NULL);
-    if (worker_live(&runtime->worker) > 0) return result; /* survivors' stacks point into it */
+    *ret_has_survivors = worker_live(&runtime->worker) > 0;
+    if (*ret_has_survivors) return result; /* their stacks point into it */
 
 free_runtime:
     free(runtime);
@@ -414,9 +422,10 @@ static int run_app_main(void *arg)
 int weft_main(int (*app_main)(int argc, char **argv), int argc, char **argv)
 {
     struct main_call call = {.app_main = app_main, .argc = argc, .argv = argv};
-    int result = weft_run(NULL, run_app_main, &call);
+    bool has_survivors = false;
+    int result = run(NULL, run_app_main, &call, &has_survivors);
     int status = result >= 0 && result <= 255 ? result : EXIT_FAILURE;
-    if (result != -EBUSY) return status;
+    if (!has_survivors) return status;
 
     (void)fflush(NULL); /* survivors may hold anything: no destructors, no atexit */
     _exit(status);

@@ -450,7 +450,8 @@ void weft__select_complete(struct weft_case *winner, int status)
     const struct weft_case *cases = task->wait.object;
     weft__select_withdraw(task, winner);
     if (winner->status) *winner->status = status;
-    weft__wake(task, (int)(winner - cases));
+    /* Behind the others: they may make further cases ready, and the next select need not sleep. */
+    weft__wake_queued(task, (int)(winner - cases));
 }
 
 /* ---- leave the queues ---- */

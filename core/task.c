@@ -210,8 +210,12 @@ static void clean_up(struct worker *worker, struct task *self)
     weft__scope_close_all(self);
     self->flags |= TASK_ENDING;
     weft__scope_refresh(self);
-    weft__defer_run(self);
-    weft__locals_free(task_body(self));
+    struct task_body *body = task_body(self);
+    while (body->deferred || body->locals || self->scope != self->home) {
+        weft__defer_run(self);
+        weft__locals_free(body); /* a destructor may defer, and set another value */
+        weft__scope_close_all(self);
+    }
     if (config->on_task_end) config->on_task_end(task_handle(self), config->hook_arg);
 }
 

@@ -22,6 +22,7 @@ test  codespell                               codespell
 test  curl                                    curl
 test  git                                     git
 bench python3                                 python3
+test  valgrind                                valgrind
 full  valgrind                                valgrind
 full  /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux libclang-rt-14-dev
 full  strace                                  strace

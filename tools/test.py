@@ -39,6 +39,12 @@ BUILDS = [
     Build("epoll", backend_options("epoll"), ONCE + EVERYWHERE),
     Build("fake", backend_options("fake"), ["conformance"]),
     Build("asan", preset("asan"), EVERYWHERE + ["planted", "faults"], patience=3),
+    Build(
+        "bench-fake",
+        preset("release") + ["-Dweft_backend=fake", "-Dtests=none", "-Dbench=true"],
+        ["budget"],
+        needs=["valgrind"],
+    ),
 ]
 FULL_BUILDS = [
     Build("fake-asan", preset("asan") + ["-Dweft_backend=fake"], ["conformance"], patience=3),

@@ -23,7 +23,9 @@ struct weft_scope {
 /**
  * Opens a scope inside the current one; it becomes the current scope of the calling task.
  *
- * @param scope  the caller's memory, to be closed by the same task, last opened first
+ * @param scope  the caller's memory, to be closed by the same task, last opened first, and before
+ *               that memory goes: a scope on the stack of a function that has returned cannot be
+ *               told from anything else (weft_timeout_scope and the blocks close by themselves)
  *
  * @return 0, or
  *   -EPERM  called outside a task; closing the scope is harmless then

@@ -153,7 +153,8 @@ WEFT_API int weft_detach(weft_task task);
 WEFT_API int weft_cancel(weft_task task);
 
 /**
- * Lets every other ready task run first.
+ * Goes to the back of the queue of ready tasks. Of tasks that were spawned and have not started yet
+ * at least eight go first; of many, the rest may come later.
  *
  * @return 0, or
  *   -ETIMEDOUT  the current scope's deadline has passed

@@ -278,8 +278,7 @@ static int leave_inner_open(void *arg)
     (void)arg;
     int status = 1;
     struct weft_scope inner;
-    weft_with_timeout_into(&status, WEFT_MSEC)
-    {
+    weft_with_timeout_into(&status, WEFT_MSEC) {
         CHECK_EQ(weft_scope_open(&inner), 0);
         CHECK_EQ(weft_sleep(WEFT_SEC), -ECANCELED);
     }
@@ -308,8 +307,7 @@ static int fork_in_block(void *arg)
     (void)arg;
     pid_t pid = -1;
     int status = 1;
-    weft_with_timeout_into(&status, WEFT_HOUR)
-    {
+    weft_with_timeout_into(&status, WEFT_HOUR) {
         pid = fork();
     }
     if (pid == 0) _exit(status == -EOWNERDEAD ? 0 : 1);
