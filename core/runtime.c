@@ -221,12 +221,13 @@ void weft__runtime_cancel_all(struct runtime *runtime)
 
 struct runtime *weft__runtime_enter(struct weft_runtime *handle)
 {
-    uintptr_t gate = atomic_load_explicit(&handle->gate, memory_order_relaxed);
+    /* acquire: pairs with the opening in runtime_open(), and, for who is refused, with the shutting
+     * in runtime_shut(): what the tasks did with a descriptor comes before its close by others */
+    uintptr_t gate = atomic_load_explicit(&handle->gate, memory_order_acquire);
     do {
         if (!(gate & GATE_OPEN)) return NULL;
-        /* acquire: pairs with the opening in runtime_open() */
     } while (!atomic_compare_exchange_weak_explicit(
-        &handle->gate, &gate, gate + GATE_ENTRANT, memory_order_acquire, memory_order_relaxed));
+        &handle->gate, &gate, gate + GATE_ENTRANT, memory_order_acquire, memory_order_acquire));
     return handle->runtime;
 }
 
