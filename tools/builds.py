@@ -41,7 +41,7 @@ def preset(*names):
 
 
 def backend_options(backend):
-    return preset("release") + [f"-Dweft_backend={backend}", "-Dtest_hooks=true"]
+    return preset("release") + [f"-Dweft_backend={backend}"]
 
 
 TAP_LINE = re.compile(r"^\s{0,4}(not ok|ok)\b\s*\d*\s*-?\s*(\S+)\s*(.*)$")
