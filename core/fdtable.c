@@ -99,11 +99,11 @@ static void complete(struct waiter *waiter, unsigned bit, unsigned ready, int st
 static void wake_all(struct worker *worker, struct fd_slot *slot, unsigned directions, int status)
 {
     for (int i = 0; i < 2; i++) {
-        if (!(directions & fd_bit(i))) continue;
+        if (!(directions & fd_bit((enum fd_direction)i))) continue;
         while (!list_is_empty(&slot->waiters[i])) {
             struct waiter *waiter = waiter_of_link(list_first(&slot->waiters[i]));
             weft__fd_withdraw(worker, waiter);
-            complete(waiter, fd_bit(i), directions, status);
+            complete(waiter, fd_bit((enum fd_direction)i), directions, status);
         }
     }
 }
@@ -290,7 +290,8 @@ static void deliver(struct worker *worker, const struct weft_event *event)
     unsigned ready = event->found & BOTH;
     unsigned unattended = 0;
     for (int i = 0; i < 2; i++) {
-        if (ready & fd_bit(i) && list_is_empty(&slot->waiters[i])) unattended |= fd_bit(i);
+        unsigned bit = fd_bit((enum fd_direction)i);
+        if (ready & bit && list_is_empty(&slot->waiters[i])) unattended |= bit;
     }
     slot->proven_turn = worker->turn;
     wake_all(worker, slot, ready, 0);

@@ -24,7 +24,7 @@ enum stack_guards weft__stack_guards(void)
     static _Atomic int known; /* relaxed: threads that race here find the same answer */
     int guards = atomic_load_explicit(&known, memory_order_relaxed);
     if (guards == 0) {
-        guards = guards_probe();
+        guards = (int)guards_probe();
         atomic_store_explicit(&known, guards, memory_order_relaxed);
     }
     return (enum stack_guards)guards;
