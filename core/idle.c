@@ -14,7 +14,11 @@
 #include "core/runtime.h"
 #include "core/time.h"
 
-enum { QUIET_NS = 2000000 }; /* virtual clock: real quiet that descriptors get before time jumps */
+enum {
+    QUIET_NS = 2000000, /* virtual clock: real quiet that descriptors get before time jumps */
+    LONG_SLEEP_NS = 100000000,  /* idle memory is given back before a sleep of this length ... */
+    TRIM_PERIOD_NS = 1000000000 /* ... or when this time has passed since the last look at it */
+};
 
 static bool can_be_woken(const struct worker *worker);
 static bool unstarve(struct worker *worker);
@@ -97,6 +101,18 @@ void weft__idle_stuck(struct worker *worker)
     weft__runtime_cancel_all(runtime);
 }
 
+/* Gives idle memory back before a long sleep, and once in a while when all sleeps are short: between
+ * two short ones the memory is likely to be wanted again, and each stack costs a system call. */
+static void trim(struct worker *worker, int64_t timeout_ns)
+{
+    bool is_due = worker->turn_start_ns - worker->trimmed_ns >= TRIM_PERIOD_NS;
+    if (timeout_ns < LONG_SLEEP_NS && !is_due) return;
+
+    worker->trimmed_ns = worker->turn_start_ns;
+    weft__stacks_trim(&worker->stacks);
+    weft__records_trim(&worker->records);
+}
+
 int weft__idle_poll(struct worker *worker,
                     int64_t timeout_ns,
                     struct weft_event *events,
@@ -105,8 +121,7 @@ int weft__idle_poll(struct worker *worker,
     worker->polls++;
     if (timeout_ns == 0) return weft__backend.poll(worker->backend_state, 0, events, capacity);
 
-    weft__stacks_trim(&worker->stacks);
-    weft__records_trim(&worker->records);
+    trim(worker, timeout_ns);
     /* seq_cst, and seq_cst below: pairs with weft__inbox_push() */
     atomic_store_explicit(&worker->is_asleep, true, memory_order_seq_cst);
     if (atomic_load_explicit(&worker->inbox, memory_order_seq_cst) != 0) timeout_ns = 0;

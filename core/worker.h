@@ -59,6 +59,7 @@ struct worker {
     struct runtime *runtime;
     struct timers timers;
     int64_t clock_offset_ns;           /* virtual clock: how far it has jumped */
+    int64_t trimmed_ns;                /* when idle memory was last looked at */
     int64_t turn_start_ns;             /* weft time when this turn began */
     uint64_t slices;                   /* whole periods of READY_CLOCK_PERIOD, for the counters */
     struct sanitizer_fiber dead_fiber; /* of the task that ended last; sanitizer builds */
