@@ -330,7 +330,7 @@ static int root_drains_endless_sender(void *arg)
     int *fds = arg;
     int64_t start = harness_now_ns();
     ssize_t result = 1;
-    char block[64];
+    char block[64] = {0};
     weft_with_timeout(20 * WEFT_MSEC) {
         while (result > 0 && harness_now_ns() - start < 5 * NS_PER_SEC) {
             CHECK(write(fds[1], block, 1) == 1);

@@ -172,7 +172,7 @@ static int receive_one(void *arg)
 /* What the sender does last for a round must not touch a runtime that has ended: for sanitizers. */
 WEFT_TEST(life, a_runtime_ends_after_who_woke_its_last_task)
 {
-    struct relay relay = {0};
+    struct relay relay = {.is_over = false};
     struct weft_chan_options options = WEFT_CHAN_OPTIONS_INIT;
     options.value_size = sizeof(int);
     options.shared = 1;

@@ -77,7 +77,7 @@ static void run_clean(const struct scenario *scenario)
     (void)faults_close();
     if (result != 0) complain("the clean run gives %d", result);
     for (int i = 0; i < FAULT_COUNT; i++)
-        findings->calls[i] = fault_calls(i);
+        findings->calls[i] = fault_calls((enum fault)i);
     findings->mapped = fault_mapped();
     check_balance("after the clean run", fds);
 }
@@ -157,7 +157,8 @@ static void run_scenario(const struct scenario *scenario, bool lasts)
         printf("# %s\n", findings->complaint);
         return;
     }
-    for (int fault = 0; fault < FAULT_COUNT; fault++) {
+    for (int i = 0; i < FAULT_COUNT; i++) {
+        enum fault fault = (enum fault)i;
         int calls = findings->calls[fault];
         if (calls == 0 || (lasts && !can_last(fault))) continue;
         int survived = 0;
