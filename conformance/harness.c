@@ -277,6 +277,11 @@ bool harness_is_emulated(void)
     return is_read && strncmp(name, "qemu-", 5) == 0;
 }
 
+int harness_pace(void)
+{
+    return RUNNING_ON_VALGRIND ? 10 : 1;
+}
+
 bool harness_sizes_are_exact(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -114,6 +114,7 @@ bool harness_is_emulated(void);     /* by qemu-user */
 
 /* False under sanitizers and Valgrind, which keep freed memory and need much of their own. */
 bool harness_sizes_are_exact(void);
+int harness_pace(void); /* how many times more processor time than usual a program may take here */
 
 /* Lowers the limit of open files so that `spare` more descriptors fit. Only in a child. */
 void harness_limit_fds(int spare);
