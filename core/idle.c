@@ -101,8 +101,8 @@ void weft__idle_stuck(struct worker *worker)
     weft__runtime_cancel_all(runtime);
 }
 
-/* Gives idle memory back before a long sleep, and once in a while when all sleeps are short: between
- * two short ones the memory is likely to be wanted again, and each stack costs a system call. */
+/* Gives idle memory back before a long sleep, and once in a while when all sleeps are short:
+ * between two short ones it is likely to be wanted again, and each stack costs a system call. */
 static void trim(struct worker *worker, int64_t timeout_ns)
 {
     bool is_due = worker->turn_start_ns - worker->trimmed_ns >= TRIM_PERIOD_NS;
