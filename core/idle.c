@@ -15,8 +15,8 @@
 #include "core/time.h"
 
 enum {
-    QUIET_NS = 2000000, /* virtual clock: real quiet that descriptors get before time jumps */
-    LONG_SLEEP_NS = 100000000,  /* idle memory is given back before a sleep of this length ... */
+    QUIET_NS = 2000000,       /* virtual clock: real quiet that descriptors get before time jumps */
+    LONG_SLEEP_NS = 20000000, /* idle memory is given back before a sleep of this length ... */
     TRIM_PERIOD_NS = 1000000000 /* ... or when this time has passed since the last look at it */
 };
 

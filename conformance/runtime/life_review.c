@@ -66,7 +66,7 @@ static int end_before_survivors(void *arg)
     return 0;
 }
 
-WEFT_TEST(life, survivors_take_nothing_from_a_shared_channel)
+WEFT_TEST(life, 03f_survivors_take_nothing_from_a_shared_channel)
 {
     struct harness_child child; /* reports are written */
 
@@ -136,7 +136,7 @@ static int yield_first(void *arg)
     return result;
 }
 
-WEFT_TEST(life, a_post_before_the_last_reference_goes_is_no_deadlock)
+WEFT_TEST(life, 08g_a_post_before_the_last_reference_goes_is_no_deadlock)
 {
     struct relay relay = {.post = {.fn = send_here, .arg = &relay}};
     struct weft_config config = WEFT_CONFIG_INIT;
@@ -170,7 +170,7 @@ static int receive_one(void *arg)
 }
 
 /* What the sender does last for a round must not touch a runtime that has ended: for sanitizers. */
-WEFT_TEST(life, a_runtime_ends_after_who_woke_its_last_task)
+WEFT_TEST(life, 09b_a_runtime_ends_after_who_woke_its_last_task)
 {
     struct relay relay = {.is_over = false};
     struct weft_chan_options options = WEFT_CHAN_OPTIONS_INIT;
@@ -222,7 +222,7 @@ static int spawn_chain_and_another(void *arg)
     return 0;
 }
 
-WEFT_TEST(task, slow_generations_do_not_starve_the_oldest_batch)
+WEFT_TEST(task, 02d_slow_generations_do_not_starve_the_oldest_batch)
 {
     harness_needs_order();
 
@@ -266,7 +266,7 @@ static int show_to_stranger(void *arg)
     return 0;
 }
 
-WEFT_TEST(sel, a_task_of_another_runtime_is_refused)
+WEFT_TEST(sel, 26c_a_task_of_another_runtime_is_refused)
 {
     CHECK_EQ(weft_run(NULL, show_to_stranger, NULL), 0);
 }
@@ -286,7 +286,7 @@ static int leave_inner_open(void *arg)
     return 0;
 }
 
-WEFT_TEST(cancel, the_status_of_a_block_is_its_own)
+WEFT_TEST(cancel, 24p_the_status_of_a_block_is_its_own)
 {
     harness_use_virtual_clock();
 
@@ -316,7 +316,7 @@ static int fork_in_block(void *arg)
     return 0;
 }
 
-WEFT_TEST(life, a_forked_child_may_leave_a_block)
+WEFT_TEST(life, 14d_a_forked_child_may_leave_a_block)
 {
     CHECK_EQ(weft_run(NULL, fork_in_block, NULL), 0);
 }
@@ -344,7 +344,7 @@ static int fork_beside(void *arg)
     return 0;
 }
 
-WEFT_TEST(life, a_child_of_another_thread_knows_no_runtime)
+WEFT_TEST(life, 14e_a_child_of_another_thread_knows_no_runtime)
 {
     CHECK_EQ(weft_run(NULL, fork_beside, NULL), 0);
 }
@@ -392,7 +392,7 @@ static int fork_beside_copies(void *arg)
     return 0;
 }
 
-WEFT_TEST(life, a_fresh_start_finds_shared_channels_free)
+WEFT_TEST(life, 13b_a_fresh_start_finds_shared_channels_free)
 {
     struct long_copies copies = {.value = calloc(1, LONG_VALUE)};
     struct weft_chan_options options = WEFT_CHAN_OPTIONS_INIT;
