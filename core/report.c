@@ -105,7 +105,14 @@ void weft__report_close(struct runtime *runtime)
 void weft__reports_forget(void)
 {
     (void)pthread_mutex_init(&reporters_lock, NULL); /* its holder does not exist in the child */
-    atomic_store_explicit(&reporters, NULL, memory_order_relaxed); /* the child has one thread */
+    /* relaxed: the child has one thread */
+    struct reporter *reporter = atomic_load_explicit(&reporters, memory_order_relaxed);
+    while (reporter) {
+        struct reporter *next = atomic_load_explicit(&reporter->next, memory_order_relaxed);
+        free(reporter);
+        reporter = next;
+    }
+    atomic_store_explicit(&reporters, NULL, memory_order_relaxed);
     atomic_store_explicit(&readers, 0, memory_order_relaxed);
     for (int signal = 1; signal < NSIG; signal++) {
         if (dump_signals[signal].users == 0) continue;

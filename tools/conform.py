@@ -85,7 +85,7 @@ def judge(rows, not_yet, by_row):
     for name, results in by_row.items():
         if name in rows:
             continue
-        for result in results:  # suite `fake`: what only a scripted backend has; no promise of weft's
+        for result in results:  # suite `fake`: what only a scripted backend has
             if not result.name.startswith("fake::"):
                 complaints.append(f"no row for the test {result.name}")
             elif result.state == "failed":
