@@ -23,7 +23,7 @@ int weft__switch(void **ret_from, void *to, intptr_t value);
 /*
  * Makes a context on a fresh stack that ends (exclusively) at `top`, 64-byte aligned. The first
  * switch to it calls `entry(value)`, which never returns, with the floating-point control words
- * that a new process has (ucontext: with those of the caller). Unwinding ends there.
+ * that a new process has. Unwinding ends there.
  */
 void *weft__switch_prepare(void *top, void (*entry)(intptr_t value));
 

@@ -3,11 +3,11 @@
  * The exchange of stacks where no folder fits the machine, by the functions of <ucontext.h>.
  *
  * A suspended context is a record on its own stack. Each switch costs a system call, as the
- * signal mask is exchanged, too. A fresh context has the floating-point control words of whoever
- * prepared it.
+ * signal mask is exchanged, too.
  */
 #include "core/arch/switch.h"
 
+#include <fenv.h>
 #include <ucontext.h>
 
 #include "base/assert.h"
@@ -77,6 +77,7 @@ static void start(unsigned high, unsigned low)
     const struct context *context = (const void *)(uintptr_t)((uint64_t)high << 32 | low);
     void (*entry)(intptr_t value) = context->entry;
     intptr_t value = context->value;
+    (void)fesetenv(FE_DFL_ENV); /* cannot fail for the default */
     entry(value);
     WEFT_UNREACHABLE();
 }
