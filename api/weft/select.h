@@ -137,8 +137,6 @@ WEFT_EXTERN_C_END
 /* The builders: weft_on_send(chan, &value) or weft_on_send(chan, &value, &status), and so on. */
 #define WEFT__PICK_3(a, b, c, name, ...) name
 #define WEFT__PICK_2(a, b, name, ...)    name
-#define WEFT__NULL_1(f, a)               f(a, NULL)
-#define WEFT__NULL_2(f, a, b)            f(a, b, NULL)
 
 /* (chan, value[, &status]): value is copied when this case wins. */
 #define weft_on_send(...)                                                                          \
