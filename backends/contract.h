@@ -9,6 +9,7 @@
 #ifndef WEFT_BACKENDS_CONTRACT_H
 #define WEFT_BACKENDS_CONTRACT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,8 +17,9 @@
 enum {
     WEFT_IO_READ = 1 << 0,   /* a read would not block: data, end of file, or an error */
     WEFT_IO_WRITE = 1 << 1,  /* a write would not block: space, or an error */
-    WEFT_IO_HANGUP = 1 << 2, /* found only: HUP or ERR, which no interest can mask; always
-                                reported together with both directions */
+    WEFT_IO_HANGUP = 1 << 2, /* found only: HUP or ERR, which no interest can mask; always reported
+                                together with both directions. A loop that does not tell them from
+                                readiness (facts.tells_hangup) reports all armed directions. */
 };
 
 #define WEFT_POLL_FOREVER INT64_MAX
@@ -32,12 +34,14 @@ struct weft_event {
 struct weft_backend_facts {
     const char *library;         /* "libev 4.33", or "Linux" where there is none */
     int64_t timer_resolution_ns; /* what poll() rounds its time-out up to */
+    bool tells_hangup;           /* HUP and ERR are reported as WEFT_IO_HANGUP */
 };
 
 /* Host mode: how a backend that lives in a host's loop runs the core's turn. [C-16] */
 struct weft_host {
-    /* Works off what is ready, for at most its budget; called once per pass of the host's loop,
-     * from the loop's thread, on the host's stack, never nested. */
+    /* Takes what was found with poll(0), works it off for at most its budget, and ends with a call
+     * of schedule(). From the loop's thread, on the host's stack, at most once in a pass, never
+     * from within another function of the backend. */
     void (*turn)(struct weft_host *host);
 };
 
@@ -103,13 +107,22 @@ struct weft_backend {
      * the parent's loop has registered. [C-15] */
     void (*after_fork)(void *state);
 
-    /* Optional, host mode: as open(), inside the caller's loop `native`; `host` is borrowed until
-     * close(). [C-16] */
+    /*
+     * Optional, host mode: as open(), inside the caller's loop `native`; `host` is borrowed until
+     * close(). From then on the host turns the loop: the backend's callbacks only record what
+     * fired, and one hook of its own calls host->turn(host) in each pass in which something was
+     * recorded, wake() was called, or the scheduled deadline passed. poll() is called from within
+     * turn() only, with time-out 0, gives what was recorded, and turns nothing. close() may come
+     * from a callback of the host; the loop, the host's own watchers and their data are as before,
+     * and nothing of ours is called back afterwards (a loop that frees handles later may free ours
+     * then). Several may be attached to one loop. [C-16]
+     */
     int (*attach)(void *state, void *native, struct weft_host *host);
 
-    /* Optional, host mode: asks for a turn at `deadline_ns` at the latest (past: in the next pass,
-     * which does not sleep). INT64_MAX: nothing to do, and the host's loop is not kept alive by
-     * us. Any earlier request is replaced. [C-17] */
+    /* Optional, host mode: asks for a turn at `deadline_ns` on now_ns()'s clock, never earlier, or
+     * when something is found; past: in the next pass, which does not sleep. INT64_MAX: only when
+     * something is found. Replaces any earlier request. The host's loop is kept alive by a deadline
+     * and by armed descriptors, not by our being attached. Not from other threads. [C-17] */
     void (*schedule)(void *state, int64_t deadline_ns);
 
     /* What this backend stands on; never fails. */

@@ -25,12 +25,12 @@
 #endif
 
 #include "backends/contract.h"
+#include "base/table.h"
 
 #define NS_PER_MS  INT64_C(1000000)
 #define NS_PER_SEC INT64_C(1000000000)
 
 #define EVENTS_MAX 512 /* taken from the kernel in one call: 6 KiB of the thread's stack */
-#define PAGE_SLOTS 256 /* slots in one page of the table: 4 KiB */
 #define WAKE_DATA  UINT64_MAX
 
 #ifndef SYS_epoll_pwait2 /* Linux 5.11; one number on every machine */
@@ -51,15 +51,13 @@ struct loop {
     int native_fd; /* what a host watches: an epoll of epoll_fd alone, so that rebuild() does not
                       turn the host deaf; -1 until somebody asks for it */
     bool has_pwait2;
-    bool haunted;        /* a ghost was seen: rebuild before sleeping again */
-    struct slot **pages; /* the table: pages[fd / PAGE_SLOTS], NULL where nothing was ever armed */
-    size_t page_count;
+    bool haunted;       /* a ghost was seen: rebuild before sleeping again */
+    struct table slots; /* struct slot, by descriptor number */
 };
 
 static int register_all(struct loop *self, int epoll_fd);
 static int watch_for_data(int epoll_fd, int fd, uint64_t data);
 static bool kernel_has_pwait2(void);
-static struct slot *slot_find(const struct loop *self, int fd);
 static int slot_reserve(struct loop *self, int fd, struct slot **ret);
 static int slot_register(int epoll_fd, int fd, const struct slot *slot, int operation);
 static int wait_kernel(struct loop *self, int64_t timeout_ns, struct epoll_event *ready, int max);
@@ -84,6 +82,7 @@ static int loop_open(void *state)
         .wake_fd = result,
         .native_fd = -1,
         .has_pwait2 = kernel_has_pwait2(),
+        .slots = {.slot_size = sizeof(struct slot)},
     };
     result = watch_for_data(epoll_fd, self->wake_fd, WAKE_DATA);
     if (result == 0) return 0;
@@ -102,10 +101,7 @@ static void loop_close(void *state)
     if (self->native_fd >= 0) close(self->native_fd);
     close(self->wake_fd);
     close(self->epoll_fd);
-    for (size_t i = 0; i < self->page_count; i++) {
-        free(self->pages[i]);
-    }
-    free(self->pages);
+    table_close(&self->slots);
     *self = (struct loop){.epoll_fd = -1, .wake_fd = -1, .native_fd = -1};
 }
 
@@ -140,7 +136,7 @@ static void loop_disarm(void *state, int fd)
 {
     struct loop *self = state;
 
-    struct slot *slot = slot_find(self, fd);
+    struct slot *slot = table_find(&self->slots, fd);
     if (!slot || !slot->interest) return;
 
     slot->interest = 0;
@@ -214,6 +210,7 @@ static struct weft_backend_facts loop_facts(void)
     return (struct weft_backend_facts){
         .library = "Linux",
         .timer_resolution_ns = kernel_has_pwait2() ? 1 : NS_PER_MS,
+        .tells_hangup = true,
     };
 }
 
@@ -232,36 +229,15 @@ static bool kernel_has_pwait2(void)
            errno != EPERM;
 }
 
-/* NULL: nothing was ever armed near that number. */
-static struct slot *slot_find(const struct loop *self, int fd)
-{
-    if (fd < 0 || (size_t)fd / PAGE_SLOTS >= self->page_count) return NULL;
-
-    struct slot *page = self->pages[fd / PAGE_SLOTS];
-    return page ? &page[fd % PAGE_SLOTS] : NULL;
-}
-
 static int slot_reserve(struct loop *self, int fd, struct slot **ret)
 {
     if (fd < 0) return -EBADF;
 
-    size_t index = (size_t)fd / PAGE_SLOTS;
-    if (index >= self->page_count) {
-        if (fcntl(fd, F_GETFD) < 0) return -EBADF; /* no table for a number that nobody has */
-        struct slot **pages = realloc(self->pages, (index + 1) * sizeof *pages);
-        if (!pages) return -ENOMEM;
-        for (size_t i = self->page_count; i <= index; i++) {
-            pages[i] = NULL;
-        }
-        self->pages = pages;
-        self->page_count = index + 1;
-    }
-    if (!self->pages[index]) {
-        self->pages[index] = calloc(PAGE_SLOTS, sizeof **self->pages);
-        if (!self->pages[index]) return -ENOMEM;
-    }
-    *ret = &self->pages[index][fd % PAGE_SLOTS];
-    return 0;
+    *ret = table_find(&self->slots, fd);
+    if (*ret) return 0;
+    if (fcntl(fd, F_GETFD) < 0) return -EBADF; /* no table for a number that nobody has */
+    *ret = table_reserve(&self->slots, fd);
+    return *ret ? 0 : -ENOMEM;
 }
 
 static int slot_register(int epoll_fd, int fd, const struct slot *slot, int operation)
@@ -304,7 +280,7 @@ static bool collect(struct loop *self, const struct epoll_event *ready, struct w
     }
 
     int fd = (int)(uint32_t)ready->data.u64;
-    struct slot *slot = slot_find(self, fd);
+    struct slot *slot = table_find(&self->slots, fd);
     if (!slot || !slot->interest || slot->generation != ready->data.u64 >> 32) {
         self->haunted = true;
         return false;
@@ -338,11 +314,11 @@ static int rebuild(struct loop *self)
 static int register_all(struct loop *self, int epoll_fd)
 {
     int result = watch_for_data(epoll_fd, self->wake_fd, WAKE_DATA);
-    for (size_t i = 0; result == 0 && i < self->page_count * PAGE_SLOTS; i++) {
-        struct slot *slot = slot_find(self, (int)i);
+    for (int fd = 0; result == 0 && fd < table_end(&self->slots); fd++) {
+        struct slot *slot = table_find(&self->slots, fd);
         if (!slot || !slot->interest) continue;
 
-        result = slot_register(epoll_fd, (int)i, slot, EPOLL_CTL_ADD);
+        result = slot_register(epoll_fd, fd, slot, EPOLL_CTL_ADD);
         if (result == -ENOMEM || result == -ENOSPC) break;
         if (result < 0) slot->interest = 0; /* closed; the number may be the new instance's own */
         result = 0;

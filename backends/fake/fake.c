@@ -186,7 +186,8 @@ static int loop_native_fd(void *state)
 
 static struct weft_backend_facts loop_facts(void)
 {
-    return (struct weft_backend_facts){.library = "Linux", .timer_resolution_ns = 1};
+    return (struct weft_backend_facts){
+        .library = "Linux", .timer_resolution_ns = 1, .tells_hangup = true};
 }
 
 void weft__fake_set(int fd, unsigned ready)

@@ -33,8 +33,8 @@ WEFT_TEST(c08, hung_up_descriptor_is_silent_after_disarm)
     fixture_arm(&fixture, writer[1], WRITE, 2);
     close(reader[1]);
     close(writer[0]);
-    CHECK_EQ(fixture_wait(&fixture, 1), HANGUP);
-    CHECK_EQ(fixture_found(&fixture, 2), HANGUP);
+    CHECK_HANGUP(fixture_wait(&fixture, 1), READ);
+    CHECK_HANGUP(fixture_found(&fixture, 2), WRITE);
 
     fixture_disarm(&fixture, reader[0]);
     fixture_disarm(&fixture, writer[1]);

@@ -15,6 +15,10 @@
 #define BOTH   (WEFT_IO_READ | WEFT_IO_WRITE)
 #define HANGUP (WEFT_IO_READ | WEFT_IO_WRITE | WEFT_IO_HANGUP)
 
+/* A hang-up or an error was found for a descriptor armed with `interest`. */
+#define CHECK_HANGUP(found, interest)                                                              \
+    CHECK_EQ((found), weft__backend.facts().tells_hangup ? HANGUP : (interest))
+
 #define FIXTURE_EVENTS 64
 
 struct fixture {
