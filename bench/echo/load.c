@@ -126,11 +126,11 @@ int main(int argc, char **argv)
 {
     static struct load load;
     BENCH_CHECK(argc == 4 || argc == 5);
-    uint16_t port = (uint16_t)atoi(argv[1]);
-    size_t client_count = (size_t)atoi(argv[2]);
-    int64_t window_ns = (int64_t)(atof(argv[3]) * (double)BENCH_NS_PER_SECOND);
+    uint16_t port = (uint16_t)strtoul(argv[1], NULL, 10);
+    size_t client_count = strtoul(argv[2], NULL, 10);
+    int64_t window_ns = (int64_t)(strtod(argv[3], NULL) * (double)BENCH_NS_PER_SECOND);
     bool is_counted = argc == 5;
-    load.allowed = is_counted ? atoll(argv[4]) : INT64_MAX;
+    load.allowed = is_counted ? strtoll(argv[4], NULL, 10) : INT64_MAX;
     load.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
     struct client *clients = calloc(client_count, sizeof *clients);
