@@ -116,6 +116,26 @@ static void wake_all(struct worker *worker, struct fd_slot *slot, unsigned direc
     if (directions & WEFT_IO_WRITE) wake_direction(worker, slot, FD_WRITE, directions, status);
 }
 
+/* The registration is lost and nothing would wake them any more: let everybody find out. Not the
+ * task that runs, whose select is just about to fail and takes its own waiters back. */
+static void wake_lost(struct worker *worker, struct fd_slot *slot)
+{
+    for (int i = 0; i < 2; i++) {
+        struct list everybody;
+        list_open(&everybody);
+        list_append(&everybody, &slot->waiters[i]);
+        while (!list_is_empty(&everybody)) {
+            struct waiter *waiter = waiter_of_link(list_pop_front(&everybody));
+            if (waiter->task == worker->current) {
+                list_push_back(&slot->waiters[i], &waiter->link);
+            } else {
+                worker->fd_waiters--;
+                complete(waiter, fd_bit((enum fd_direction)i), BOTH, 0);
+            }
+        }
+    }
+}
+
 /* The directions that somebody waits for. */
 static unsigned attended(const struct fd_slot *slot)
 {
@@ -257,7 +277,7 @@ int weft__fd_arm(struct worker *worker, int fd, struct fd_slot *slot, unsigned i
     if (unlikely(result < 0)) {
         if (slot->armed) worker->fd_armed--;
         slot->armed = 0;
-        wake_all(worker, slot, BOTH, 0); /* nothing would wake them: let them find out */
+        wake_lost(worker, slot);
         if (result == -EPERM) slot->kind = FD_FILE;
         return result;
     }
