@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <weft/runtime.h>
+
 static void libuv_version(void *library, char *ret_text, size_t size);
 static void libev_version(void *library, char *ret_text, size_t size);
 static void libevent_version(void *library, char *ret_text, size_t size);
@@ -22,11 +24,18 @@ static const struct capabilities table[] = {
      .library = "libevent_core-",
      .version = libevent_version,
      .has_native_loop = true},
-    {.backend = "poll", .tells_hangup = true},
-    {.backend = "fake", .tells_hangup = true},
+    {.backend = "poll", .tells_hangup = true, .poll_is_linear = true, .needs_no_epoll = true},
+    {.backend = "fake", .tells_hangup = true, .poll_is_linear = true},
 };
 
 #define ROWS (sizeof table / sizeof *table)
+
+const struct capabilities *capabilities(void)
+{
+    static const struct capabilities unknown = {.backend = ""};
+    const struct capabilities *row = capabilities_of(weft_backend_name());
+    return row ? row : &unknown;
+}
 
 const struct capabilities *capabilities_of(const char *backend)
 {

@@ -18,7 +18,13 @@ struct capabilities {
     bool has_native_fd;   /* weft_native_fd() is a descriptor, not -ENOSYS */
     bool tells_hangup;    /* facts.tells_hangup */
     bool can_attach;      /* lives in a host's loop, by weft_attach() */
+    bool poll_is_linear;  /* each armed descriptor makes every poll dearer (FD-39) */
+    bool needs_no_epoll;  /* the kernel's limit of watches does not concern it (LIM-04) */
 };
+
+/* The row of the backend that this process runs on. One from outside of the tree is taken to be
+ * as good as any: all the last columns are false. A test asks here, never for a name. */
+const struct capabilities *capabilities(void);
 
 /* The row of a backend; NULL for one from outside of the tree, of which nothing is known. */
 const struct capabilities *capabilities_of(const char *backend);
