@@ -26,6 +26,7 @@ test  curl                                    curl
 test  git                                     git
 bench python3                                 python3
 test  valgrind                                valgrind
+test  /usr/include/uv.h                       libuv1-dev
 full  valgrind                                valgrind
 full  /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux libclang-rt-14-dev
 full  strace                                  strace
