@@ -174,7 +174,7 @@ static int watch_denied_root(void *arg)
     (void)arg;
     int fds[2];
     harness_pipe(fds);
-    if (!harness_deny_syscall(SYS_epoll_ctl, ENOSPC)) return 0;
+    if (!harness_deny_watching(ENOSPC)) return 0;
 
     CHECK_EQ(wait_for(fds[0], WEFT_READABLE, 10 * WEFT_MSEC), -ENOSPC);
     char byte;
