@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BACKENDS = ["epoll", "fake"]
+BACKENDS = ["epoll", "libevent", "fake"]
 
 Result = collections.namedtuple("Result", "name state detail")  # state: passed, failed, skipped
 
