@@ -306,6 +306,46 @@ static void deliver(struct worker *worker, const struct weft_event *event)
     disarm_some(worker, fd, slot, unattended);
 }
 
+static void visit_armed(struct worker *worker,
+                        void (*visit)(struct worker *worker, int fd, struct fd_slot *slot))
+{
+    const struct fdtable *table = &worker->runtime->fds;
+    for (size_t index = 0; index < table->page_count; index++) {
+        if (!table->pages[index]) continue;
+        for (int i = 0; i < FD_PAGE; i++) {
+            struct fd_slot *slot = &table->pages[index][i];
+            if (slot->armed) visit(worker, (int)index * FD_PAGE + i, slot);
+        }
+    }
+}
+
+static void arm_anew(struct worker *worker, int fd, struct fd_slot *slot)
+{
+    unsigned interest = 0;
+    for (int i = 0; i < 2; i++) {
+        if (!list_is_empty(&slot->waiters[i])) interest |= fd_bit((enum fd_direction)i);
+    }
+    slot->armed = 0;
+    worker->fd_armed--;
+    /* on failure it has woken them: they find out */
+    if (interest) (void)weft__fd_arm(worker, fd, slot, interest);
+}
+
+void weft__fds_move(struct worker *worker)
+{
+    visit_armed(worker, arm_anew);
+}
+
+static void rest(struct worker *worker, int fd, struct fd_slot *slot)
+{
+    disarm_some(worker, fd, slot, slot->armed);
+}
+
+void weft__fds_rest(struct worker *worker)
+{
+    visit_armed(worker, rest);
+}
+
 /* ---- looking, and select ---- */
 
 static unsigned found_by_poll(short revents)
