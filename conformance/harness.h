@@ -133,6 +133,9 @@ void harness_limit_fds(int spare);
  * counts as skipped. */
 bool harness_deny_syscall(long number, int error);
 
+/* As above, for what epoll_ctl(2) adds or changes; deletions, which need no room, go on working. */
+bool harness_deny_watching(int error);
+
 struct harness_child {
     bool exited;       /* by itself; false: killed by a signal, or by us after 10 s */
     int exit_code;     /* if exited: what the function returned, 0 to 255 */

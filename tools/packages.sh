@@ -18,6 +18,7 @@ libevent /usr/include/event2/event.h          libevent-dev
 test  c++                                     g++
 test  python3                                 python3
 test  /usr/include/criterion/criterion.h      libcriterion-dev
+test  /usr/include/event2/event.h             libevent-dev
 test  clang-14                                clang-14
 test  clang-format-14                         clang-format-14
 test  shellcheck                              shellcheck

@@ -38,6 +38,7 @@ AARCH64 = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 
 BUILDS = [
     Build("epoll", backend_options("epoll"), ONCE + EVERYWHERE),
+    Build("libevent", backend_options("libevent"), ["conformance", "examples"]),
     Build("fake", backend_options("fake"), ["conformance"]),
     Build("asan", preset("asan"), EVERYWHERE + ["planted", "faults"], patience=3),
     Build(
