@@ -18,8 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def read_backends():
     """The lines of backends/list.txt, the one list."""
     with open(os.path.join(ROOT, "backends", "list.txt"), encoding="utf-8") as file:
-        names = file.read().split()
-    return [name for name in names if os.path.isdir(os.path.join(ROOT, "backends", name))]
+        return file.read().split()
 
 
 BACKENDS = read_backends()

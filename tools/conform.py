@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs the conformance suite on every backend and prints the matrix, rows x backends, from what ran.
+"""Runs the conformance suite on every backend and prints the matrix, rows x backends.
 
 A row of conformance/rows.txt is tested, or stands in conformance/not_yet.txt with what it waits
 for. Anything else, and any failure, makes the exit status 1.

@@ -107,7 +107,7 @@ def update_docs(matrix):
         libraries[backend] = matrix.libraries[backend]
         cells[backend] = {row: cell(matrix, backend, row) for row in matrix.rows}
     ordered = {backend: cells.get(backend, {}) for backend in BACKENDS}
-    counts = ["| backend | stands on | passed | failed | not yet |", "| --- | --- | --- | --- | --- |"]
+    counts = ["| backend | stands on | passed | failed | not yet |", "| --- |" + " --- |" * 4]
     for backend, by_row in ordered.items():
         words = collections.Counter(text.split(" ")[0] for text in by_row.values())
         counts.append(
@@ -120,9 +120,9 @@ def update_docs(matrix):
 INTRODUCTION = """\
 # Conformance: the last run
 
-`./weft conform --update-docs [BACKEND...]` writes this page from what ran; nobody edits it. Each cell says
-when its row was last run on that backend. *not yet*: `conformance/not_yet.txt` says what the row waits for.
-A row may be many tests; `ok` means that all of them passed.
+`./weft conform --update-docs [BACKEND...]` writes this page from what ran; nobody edits it. Each
+cell says when its row was last run on that backend. *not yet*: `conformance/not_yet.txt` says what
+the row waits for. A row may be many tests; `ok` means that all of them passed.
 
 """
 
@@ -185,9 +185,10 @@ def html(matrix):
                 state = matrix.state(backend, row)
                 names = [result.name for result in matrix.cells[backend].get(row, [])]
                 title = ", ".join(names) or matrix.not_yet.get(row, "no test ran")
-                style = state.replace(" ", "-")
-                cells.append(f"<td class={style} title={quoteattr(title)}>{SHORT[state]}</td>")
-            body.append(f"<tr><td>{row}</td><td>{escape(matrix.rows[row])}</td>{''.join(cells)}</tr>")
+                style = f"class={state.replace(' ', '-')} title={quoteattr(title)}"
+                cells.append(f"<td {style}>{SHORT[state]}</td>")
+            behaviour = escape(matrix.rows[row])
+            body.append(f"<tr><td>{row}</td><td>{behaviour}</td>{''.join(cells)}</tr>")
     complaints = "".join(f"<li>{escape(complaint)}</li>" for complaint in matrix.complaints)
     return PAGE.format(
         date=matrix.date, head=head, body="\n".join(body), complaints=complaints or "<li>none</li>"
@@ -212,7 +213,7 @@ td, th {{ border: 1px solid #ccc; padding: 2px 8px; text-align: left; }}
 </head>
 <body>
 <h1>weft: conformance on {date}</h1>
-<p>One row per behaviour, one column per backend, from what ran. Point at a cell to see its tests.</p>
+<p>One row per behaviour, one column per backend, from what ran. Point at a cell: its tests.</p>
 <table>
 <tr><th>row</th><th>behaviour</th>{head}</tr>
 {body}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `./weft doctor` asks the library itself: what its loop is, and which guards task stacks get here.
+ * What `./weft doctor` asks the library itself: what its loop is, and which guards task stacks
+ * get here.
  */
 #include <stdio.h>
 

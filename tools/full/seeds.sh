@@ -16,9 +16,9 @@ mkdir -p "$place"
 run() { # run BACKEND SEEDS: the K-th tenth of them, or all
     first=1 last=$2
     if [ -n "$tenth" ]; then
-        first=$(($2 / 10 * (tenth - 1) + 1)) last=$(($2 / 10 * tenth))
+        first=$(($2 * (tenth - 1) / 10 + 1)) last=$(($2 * tenth / 10))
     fi
-    tests/seeds/run.sh "build/compare/conformance/conformance-runtime-$1" $first $last |
+    tests/seeds/run.sh "build/compare/conformance/conformance-runtime-$1" "$first" "$last" |
         sed "s/ - seed_/ - $1_seed_/" >"$place/$1"
 }
 
