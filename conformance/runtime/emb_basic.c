@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* EMB-01 to EMB-03, EMB-11: a runtime in a host's loop; what the host is told; who keeps it alive. */
+/* EMB-01 to EMB-03, EMB-11: a runtime in a host's loop; what the host is told; what keeps it up. */
 #include <pthread.h>
 
 #include "conformance/runtime/emb_support.h"
