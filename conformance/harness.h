@@ -43,6 +43,15 @@
 /* gcc predefines it, and a suite has this name. */
 #undef unix
 
+/* clang says by other means what gcc predefines. */
+#if defined(__clang__) && defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#elif __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
 #define NS_PER_US  INT64_C(1000)
 #define NS_PER_MS  INT64_C(1000000)
 #define NS_PER_SEC INT64_C(1000000000)

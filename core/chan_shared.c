@@ -192,7 +192,7 @@ static int task_wait(struct worker *worker,
     return weft__park(worker, self);
 }
 
-/* In a posted function or a callback of a host, which must not wait: its tasks are in this thread. */
+/* In a posted function or a host's callback, which must not wait: its tasks are in this thread. */
 static bool is_outside(const struct worker *worker)
 {
     return worker ? !worker->current : weft__host_current() != NULL;

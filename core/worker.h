@@ -2,7 +2,7 @@
 /*
  * A worker: one thread with its own loop, ready queues, timers and stacks.
  *
- * Everything in struct worker belongs to its thread, except for the inbox, `is_asleep` and `wakers`,
+ * Everything in struct worker belongs to its thread, except the inbox, `is_asleep` and `wakers`,
  * which are the only words that other threads and signal handlers touch.
  */
 #ifndef WEFT_CORE_WORKER_H

@@ -82,7 +82,7 @@ def run_test(test, build):
     command = list(test["cmd"])
     if command[0].startswith(folder(build.name)):  # a program of ours, not a script
         command = build.wrapper + command
-    if title == "conformance-runtime":
+    if title.startswith("conformance-runtime"):
         command += build.rows
     place = test["workdir"] or folder(build.name)
     status, output, errors = run_limited(

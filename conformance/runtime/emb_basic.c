@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* EMB-01 to EMB-03, EMB-11: a runtime in a host's loop; what the host is told; who keeps it alive. */
+/* EMB-01 to EMB-03, EMB-11: a runtime in a host's loop; what the host is told; what keeps it up. */
 #include <pthread.h>
 
 #include "conformance/runtime/emb_support.h"
@@ -307,7 +307,9 @@ static int read_in_time(void *arg)
 {
     char byte;
     ssize_t size = 0;
-    weft_with_timeout(10 * WEFT_MSEC) { size = weft_read(*(int *)arg, &byte, 1); }
+    weft_with_timeout(10 * WEFT_MSEC) {
+        size = weft_read(*(int *)arg, &byte, 1);
+    }
     return CHECK_EQ(size, -ETIMEDOUT) ? 0 : -1;
 }
 
