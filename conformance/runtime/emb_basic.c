@@ -307,7 +307,9 @@ static int read_in_time(void *arg)
 {
     char byte;
     ssize_t size = 0;
-    weft_with_timeout(10 * WEFT_MSEC) { size = weft_read(*(int *)arg, &byte, 1); }
+    weft_with_timeout(10 * WEFT_MSEC) {
+        size = weft_read(*(int *)arg, &byte, 1);
+    }
     return CHECK_EQ(size, -ETIMEDOUT) ? 0 : -1;
 }
 
