@@ -31,7 +31,7 @@ static const struct capabilities table[] = {
      .has_native_loop = true,
      .can_attach = true},
     {.backend = "poll", .tells_hangup = true, .poll_is_linear = true, .needs_no_epoll = true},
-    {.backend = "fake", .tells_hangup = true, .poll_is_linear = true},
+    {.backend = "fake", .has_native_fd = true, .tells_hangup = true, .poll_is_linear = true},
 };
 
 #define ROWS (sizeof table / sizeof *table)
