@@ -23,7 +23,8 @@ static const struct capabilities table[] = {
     {.backend = "libevent",
      .library = "libevent_core-",
      .version = libevent_version,
-     .has_native_loop = true},
+     .has_native_loop = true,
+     .can_attach = true},
     {.backend = "poll", .tells_hangup = true, .poll_is_linear = true, .needs_no_epoll = true},
     {.backend = "fake", .tells_hangup = true, .poll_is_linear = true},
 };
