@@ -1,13 +1,27 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# bench.sh [ARGS]: builds the benchmarks as users build the library, then hands over to bench/run.
+# bench.sh [ARGS], bench.sh echo [ARGS]: builds the benchmarks as users build the library, then
+# hands over to bench/run (tasks, channels, timers) or bench/echo/run (TCP on every backend).
 set -eu
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
-for backend in epoll fake; do
-    build=$root/build/bench-$backend
+
+prepare() { # prepare FOLDER OPTION...
+    build=$root/build/$1
+    shift
     [ -e "$build/build.ninja" ] ||
         meson setup "$build" "$root" --native-file "$root/tools/presets/release.ini" \
-            "-Dweft_backend=$backend" -Dtests=none -Dbench=true >&2
+            -Dtests=none -Dbench=true "$@" >&2
     ninja -C "$build" --quiet >&2
+}
+
+case ${1-} in
+echo)
+    shift
+    prepare bench-compare -Dcompare=true
+    exec "$root/bench/echo/run" "$@"
+    ;;
+esac
+for backend in epoll fake; do
+    prepare "bench-$backend" "-Dweft_backend=$backend"
 done
 exec "$root/bench/run" "$@"

@@ -11,7 +11,16 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BACKENDS = ["epoll", "fake"]
+
+
+def read_backends():
+    """The lines of backends/list.txt, the one list."""
+    with open(os.path.join(ROOT, "backends", "list.txt"), encoding="utf-8") as file:
+        names = file.read().split()
+    return [name for name in names if os.path.isdir(os.path.join(ROOT, "backends", name))]
+
+
+BACKENDS = read_backends()
 
 Result = collections.namedtuple("Result", "name state detail")  # state: passed, failed, skipped
 

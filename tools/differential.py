@@ -24,10 +24,11 @@ import os
 import subprocess
 import sys
 
-from builds import BACKENDS, backend_options, folder, prepare
+from builds import BACKENDS, folder, prepare, preset
 
 CLOCKS = ["virtual", "real"]
-TARGET = os.path.join("conformance", "differential", "differential")
+BUILD = "compare"  # the folder that has all backends
+TARGET = "conformance/differential/differential-{backend}"
 CHUNK = 250  # programs per process
 SHARE_MIN = 0.01
 PROGRAMS_MIN = 1000  # fewer say nothing about shares
@@ -121,11 +122,11 @@ def run_all(programs, seeds, dropped="", trace=False):
 
 def build(backends):
     """{backend: program}; exits if one does not compile."""
-    for backend in backends:
-        problem = prepare(backend, backend_options(backend), [TARGET])
-        if problem:
-            sys.exit(problem)
-    return {backend: os.path.join(folder(backend), TARGET) for backend in backends}
+    targets = {backend: TARGET.format(backend=backend) for backend in backends}
+    problem = prepare(BUILD, preset("release") + ["-Dcompare=true"], targets.values())
+    if problem:
+        sys.exit(problem)
+    return {backend: os.path.join(folder(BUILD), target) for backend, target in targets.items()}
 
 
 # ---- one program ----

@@ -37,7 +37,7 @@ say libev "$(library_version libev ev.h)"
 say libevent "$(library_version libevent event2/event.h)"
 
 status=0
-for set in run cxx test full; do
+for set in run cxx libuv libev libevent test full; do
     missing=$(packages_missing $set)
     [ -n "$missing" ] || continue
     say "missing, $set" "apt-get install $missing"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Which Debian packages a command needs, and how the missing ones get here. Sourced, not run.
 
-# One line per need: the set, what must exist (a command, or a path that begins with /), the
-# package.
+# One line per need: the set (of a command, or a backend's), what must exist (a command, or a path
+# that begins with /), the package.
 packages_table() {
     cat <<'TABLE'
 run   cc                                      gcc
@@ -12,9 +12,13 @@ run   meson                                   meson
 run   ninja                                   ninja-build
 run   pkg-config                              pkg-config
 cxx   c++                                     g++
+libuv    /usr/include/uv.h                    libuv1-dev
+libev    /usr/include/ev.h                    libev-dev
+libevent /usr/include/event2/event.h          libevent-dev
 test  c++                                     g++
 test  python3                                 python3
 test  /usr/include/criterion/criterion.h      libcriterion-dev
+test  /usr/include/event2/event.h             libevent-dev
 test  clang-14                                clang-14
 test  clang-format-14                         clang-format-14
 test  shellcheck                              shellcheck
@@ -23,6 +27,7 @@ test  curl                                    curl
 test  git                                     git
 bench python3                                 python3
 test  valgrind                                valgrind
+test  /usr/include/uv.h                       libuv1-dev
 full  valgrind                                valgrind
 full  /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux libclang-rt-14-dev
 full  strace                                  strace

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# run.sh [--backend B] FILE [ARGS]: as `go run`. Ninja decides what is stale, both for the library
-# and for FILE with the headers that it includes.
+# run.sh [--backend B|all] FILE [ARGS]: as `go run`. Ninja decides what is stale, both for the
+# library and for FILE with the headers that it includes. With `all`, FILE runs once per backend,
+# with an empty standard input, and it is said whether output and exit status are the same.
 set -eu
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
@@ -17,7 +18,7 @@ case ${1-} in
     ;;
 esac
 [ $# -gt 0 ] || {
-    echo "usage: weft run [--backend B] FILE [ARGS]" >&2
+    echo "usage: weft run [--backend B|all] FILE [ARGS]" >&2
     exit 2
 }
 file=$1
@@ -28,11 +29,24 @@ shift
 }
 source=$(readlink -f -- "$file")
 
+backends=
+while read -r name; do
+    [ ! -d "$root/backends/$name" ] || backends="$backends $name"
+done <"$root/backends/list.txt"
+case "$backends all " in
+*" $backend "*) ;;
+*)
+    echo "weft: no backend is called '$backend'; there are:$backends" >&2
+    exit 2
+    ;;
+esac
+[ "$backend" = all ] || backends=$backend
+
+# shellcheck source=tools/packages.sh
+. "$root/tools/packages.sh"
 case $source in
 *.c) compiler="${CC:-cc} -std=gnu17 ${CFLAGS-}" ;;
 *.cc | *.cpp | *.cxx)
-    # shellcheck source=tools/packages.sh
-    . "$root/tools/packages.sh"
     packages_need cxx
     compiler="${CXX:-c++} -std=gnu++17 ${CXXFLAGS-}"
     ;;
@@ -41,12 +55,17 @@ case $source in
     exit 2
     ;;
 esac
+# shellcheck disable=SC2086 # names are words; a set per backend
+packages_need $backends
 
 # shellcheck source=tools/library.sh
 . "$root/tools/library.sh"
-library_place "$backend"
-program=$cache/programs/$backend-$(printf %s "$source" | cksum | tr ' ' -)
-mkdir -p "$program"
+
+program_place() { # program_place BACKEND: sets $library, and $program, the folder of the one file
+    library_place "$1"
+    program=$cache/programs/$1-$(printf %s "$source" | cksum | tr ' ' -)
+    mkdir -p "$program"
+}
 
 program_describe() { # a build.ninja for the one file
     quoted=$(printf %s "$source" | sed 's/[$ :]/$&/g')
@@ -81,8 +100,40 @@ build() {
 }
 
 # One build at a time: two shells may run two programs of one tree.
-(
-    flock 9
-    build 9>&-
-) 9>"$cache/run.lock" || exit 1
-exec "$program/program" "$@"
+for name in $backends; do
+    program_place "$name"
+    (
+        flock 9
+        build 9>&-
+    ) 9>"$cache/run.lock" || exit 1
+done
+[ "$backend" = all ] || exec "$program/program" "$@"
+
+# What is printed is the first backend's output, then how the others differ from it.
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+first=
+different=
+for name in $backends; do
+    program_place "$name"
+    status=0
+    "$program/program" "$@" >"$place/$name" </dev/null || status=$?
+    if [ -z "$first" ]; then
+        first=$name first_status=$status
+        cat "$place/$name"
+        continue
+    fi
+    if [ "$status" -ne "$first_status" ]; then
+        echo "weft: exit status $status on $name, $first_status on $first" >&2
+        different="$different $name"
+    fi
+    if ! diff -u --label "$first" --label "$name" "$place/$first" "$place/$name" >&2; then
+        case $different in *" $name") ;; *) different="$different $name" ;; esac
+    fi
+done
+if [ -n "$different" ]; then
+    echo "weft: not the same as on $first:$different" >&2
+    exit 1
+fi
+echo "weft: the same output and exit status ($first_status) on:$backends" >&2
+exit "$first_status"

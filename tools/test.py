@@ -38,6 +38,7 @@ AARCH64 = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 
 BUILDS = [
     Build("epoll", backend_options("epoll"), ONCE + EVERYWHERE),
+    Build("libevent", backend_options("libevent"), ["conformance", "examples"]),
     Build("fake", backend_options("fake"), ["conformance"]),
     Build("asan", preset("asan"), EVERYWHERE + ["planted", "faults"], patience=3),
     Build(
@@ -81,7 +82,7 @@ def run_test(test, build):
     command = list(test["cmd"])
     if command[0].startswith(folder(build.name)):  # a program of ours, not a script
         command = build.wrapper + command
-    if title == "conformance-runtime":
+    if title.startswith("conformance-runtime"):
         command += build.rows
     place = test["workdir"] or folder(build.name)
     status, output, errors = run_limited(

@@ -77,6 +77,33 @@ expect 2 '' ./weft run missing.c
 expect 2 '' ./weft run
 expect 2 '' ./weft run "$root/README.md"
 expect 2 '' ./weft frobnicate
+expect 2 '' ./weft run --backend nosuch sum.cc
+
+# On every backend: the output once, and whether it is the same.
+cat >same.c <<'C'
+#include <stdio.h>
+
+#include <weft/weft.h>
+
+static int app_main(int argc, char **argv)
+{
+    printf("%s %d\n", argc > 1 ? argv[1] : weft_backend_name(), getchar());
+    return argc > 2 ? weft_backend_name()[0] == 'e' : 3;
+}
+
+WEFT_MAIN(app_main);
+C
+expect 3 'x -1' ./weft run --backend all same.c x
+grep -q 'weft: the same output and exit status (3) on: epoll .*fake' errors || {
+    fail "all: does not say that they agree"
+    cat errors
+}
+expect 1 'epoll -1' ./weft run --backend=all same.c
+grep -q '^-epoll -1$' errors || fail "all: no diff of the outputs"
+grep -q '^+fake -1$' errors || fail "all: no diff of the last one's output"
+grep -q 'weft: not the same as on epoll: .*fake$' errors || fail "all: does not say who differs"
+expect 1 'x -1' ./weft run --backend all same.c x y
+grep -q 'weft: exit status 0 on fake, 1 on epoll' errors || fail "all: no word on the status"
 printf '#include <signal.h>\nint main(void)\n{\n    return raise(SIGKILL);\n}\n' >killed.c
 expect 137 '' ./weft run killed.c
 exit $status

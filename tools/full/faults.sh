@@ -4,8 +4,10 @@
 set -u
 cd -- "$(dirname -- "$0")/../.." || exit 1
 number=0
-for backend in epoll fake; do
-    program=build/$backend/tests/faults/plain-faults
+backends=$(tr '\n' ' ' <backends/list.txt)
+for backend in $backends; do
+    [ -d "backends/$backend" ] || continue
+    program=build/$backend/tests/faults/plain-faults-$backend
     if ! report=$(python3 tools/builds.py "$backend" 2>&1); then
         number=$((number + 1))
         echo "not ok $number - ${backend}_compiles"
