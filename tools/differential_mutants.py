@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""differential_mutants.py [--tenth K] [--jobs N] [--all] [NAME...]: do generated programs find faults?
+"""differential_mutants.py [--tenth K] [--jobs N] [--all] [NAME...]: do generated programs find them?
 
 Each mutant that conformance/differential/mutants.txt names is planted in a copy of the tree, as in
 mutants.py, and must be found within 200 programs: one of them is told a violation, hangs or dies,
-or its trace differs from that of the sound library. With --all every mutant is tried, and those that
+or its trace differs from the one of the sound library. With --all every mutant runs, and those that
 the list does not name are not missed. Prints TAP. Works below build/differential-mutants/.
 """
 
