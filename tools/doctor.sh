@@ -35,6 +35,11 @@ fi
 say libuv "$(library_version libuv uv.h)"
 say libev "$(library_version libev ev.h)"
 say libevent "$(library_version libevent event2/event.h)"
+if [ -e /usr/include/ev.h ] && [ -e /usr/include/event2/event.h ]; then
+    # What weft_run() says of it in a program: -ELIBBAD.
+    say "both of them" "libev has functions of libevent's names: with backend libevent, a program"
+    say "" "that uses libev itself names libevent first (-levent_core -lev)"
+fi
 
 status=0
 for set in run cxx libuv libev libevent test full; do
