@@ -30,8 +30,9 @@ def folder(name):
     return os.path.join(ROOT, "build", name)
 
 
-def prepare(name, options):
-    """Configures build/NAME if needed and compiles it; returns what went wrong, or None."""
+def prepare(name, options, targets=()):
+    """Configures build/NAME if needed and compiles it, or only the targets; returns what went
+    wrong, or None."""
     path = folder(name)
     if not os.path.exists(os.path.join(path, "build.ninja")):
         command = ["meson", "setup", path, ROOT] + options
@@ -39,7 +40,8 @@ def prepare(name, options):
         if run.returncode != 0:
             return run.stdout + run.stderr
     # -k 0: one file that does not compile must not hide the results of all others.
-    run = subprocess.run(["ninja", "-C", path, "-k", "0"], capture_output=True, text=True)
+    command = ["ninja", "-C", path, "-k", "0", *targets]
+    run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode == 0:
         return None
     lines = (run.stdout + run.stderr).splitlines()

@@ -39,6 +39,7 @@ class Part:
     name: str
     options: list = dataclasses.field(default_factory=list)  # how Meson configures it
     suites: list = dataclasses.field(default_factory=list)
+    others: list = None  # suites that other parts run; then there may be no further ones
     folder: str = ""  # if not NAME
     backends: list = dataclasses.field(default_factory=list)  # only tests of these; empty: all
     wrapper: list = dataclasses.field(default_factory=list)  # an emulator or the like
@@ -49,7 +50,8 @@ class Part:
     is_tenfold: bool = False  # the script takes --tenth K itself
 
 
-ONCE = ["entry", "style", "headers", "compile_fail", "abi", "install", "docs", "seeds", "faults"]
+ONCE = ["entry", "style", "headers", "compile_fail", "abi", "clash", "install", "docs", "seeds"]
+ONCE += ["faults", "environment"]
 EVERYWHERE = ["conformance", "core", "plain", "examples"]
 PLAIN = ["conformance", "plain"]  # what needs no Criterion
 MEMCHECK = "valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite"
@@ -57,7 +59,8 @@ AARCH64 = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 COMPARED = ["-Dcompare=true"]
 
 FIRST = [
-    Part(COMPARE, COMPARE_OPTIONS, ONCE + EVERYWHERE + ["environment"]),
+    Part(COMPARE, COMPARE_OPTIONS, ONCE + EVERYWHERE, others=["planted"]),
+    Part("differential", script=[sys.executable, os.path.join(ROOT, "tools", "differential.py")]),
     Part("asan", preset("asan"), EVERYWHERE + ["planted", "faults"], patience=3),
     Part(
         "bench-fake",
@@ -167,6 +170,11 @@ def run_part(part):
         if not found:
             results.append(Result(f"suite {suite}", "failed", ["nothing to run"]))
         chosen += [test for test in found if test not in chosen]
+    if part.others is not None:
+        known = set(part.suites + part.others)
+        for test in tests:
+            if not known & set(test["suite"]):
+                results.append(Result(test["name"], "failed", ["no part of test.py runs its suite"]))
     # The longest first, so that all cores end together; some need the machine for themselves.
     together = [test for test in chosen if test["is_parallel"]]
     together.sort(key=lambda test: -test["timeout"])

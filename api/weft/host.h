@@ -29,7 +29,7 @@ WEFT_EXTERN_C_BEGIN
  *
  * @param ret     receives the runtime, borrowed until weft_detach_loop()
  * @param config  NULL for the defaults, or as for weft_run(); borrowed for the call
- * @param native  the loop, by the backend's kind: uv_loop_t *, struct ev_loop *, struct event_base *;
+ * @param native  the loop, by backend: uv_loop_t *, struct ev_loop *, struct event_base *;
  *                it outlives the attachment. NULL: the host watches weft_host_fd() instead.
  *
  * @return 0, or

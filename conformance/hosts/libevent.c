@@ -51,9 +51,10 @@ static void loop_run_once(void *loop)
     (void)event_base_loop(loop, EVLOOP_ONCE);
 }
 
+/* Also makes its pass in a loop that nothing keeps alive. */
 static void loop_run_nowait(void *loop)
 {
-    (void)event_base_loop(loop, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    (void)event_base_loop(loop, EVLOOP_ONCE | EVLOOP_NONBLOCK | EVLOOP_NO_EXIT_ON_EMPTY);
 }
 
 static void loop_stop(void *loop)
