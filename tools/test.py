@@ -174,7 +174,7 @@ def run_part(part):
         known = set(part.suites + part.others)
         for test in tests:
             if not known & set(test["suite"]):
-                results.append(Result(test["name"], "failed", ["no part of test.py runs its suite"]))
+                results.append(Result(test["name"], "failed", ["no part runs its suite"]))
     # The longest first, so that all cores end together; some need the machine for themselves.
     together = [test for test in chosen if test["is_parallel"]]
     together.sort(key=lambda test: -test["timeout"])
