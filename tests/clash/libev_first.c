@@ -6,8 +6,8 @@
  * The argument is what is expected: "refused" or "works".
  */
 #include <errno.h>
-#include <stdbool.h>
 #include <ev.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
