@@ -18,15 +18,20 @@ static const struct capabilities table[] = {
      .library = "libuv.so",
      .version = libuv_version,
      .has_native_loop = true,
-     .has_native_fd = true},
-    {.backend = "libev", .library = "libev.so", .version = libev_version, .has_native_loop = true},
+     .has_native_fd = true,
+     .can_attach = true},
+    {.backend = "libev",
+     .library = "libev.so",
+     .version = libev_version,
+     .has_native_loop = true,
+     .can_attach = true},
     {.backend = "libevent",
      .library = "libevent_core-",
      .version = libevent_version,
      .has_native_loop = true,
      .can_attach = true},
     {.backend = "poll", .tells_hangup = true, .poll_is_linear = true, .needs_no_epoll = true},
-    {.backend = "fake", .tells_hangup = true, .poll_is_linear = true},
+    {.backend = "fake", .has_native_fd = true, .tells_hangup = true, .poll_is_linear = true},
 };
 
 #define ROWS (sizeof table / sizeof *table)

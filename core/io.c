@@ -35,7 +35,7 @@ static bool is_usual(const struct transfer *transfer, const struct pieces *piece
     return likely((kind == FD_STREAM || kind == FD_SOCKET) && pieces->count == 1);
 }
 
-static ALWAYS_INLINE ssize_t attempt_read(struct transfer *transfer, void *arg)
+static inline ssize_t attempt_read(struct transfer *transfer, void *arg)
 {
     const struct pieces *pieces = arg;
     if (!is_usual(transfer, pieces)) return weft__attempt_read(transfer, arg);
@@ -51,7 +51,7 @@ static ALWAYS_INLINE ssize_t attempt_read(struct transfer *transfer, void *arg)
     return count;
 }
 
-static ALWAYS_INLINE ssize_t attempt_write(struct transfer *transfer, void *arg)
+static inline ssize_t attempt_write(struct transfer *transfer, void *arg)
 {
     const struct pieces *pieces = arg;
     if (!is_usual(transfer, pieces)) return weft__attempt_write(transfer, arg);

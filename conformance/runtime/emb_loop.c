@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* EMB-08, EMB-09, EMB-13, EMB-15: ways to turn the loop, a host that takes its time, two runtimes. */
+/* EMB-08, EMB-09, EMB-13, EMB-15: ways to turn the loop, a host that is slow, two runtimes. */
 #include <pthread.h>
 
 #include "conformance/runtime/emb_support.h"
