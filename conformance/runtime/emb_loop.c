@@ -55,6 +55,7 @@ WEFT_TEST(emb, 08_a_loop_that_is_stopped_and_run_again_loses_nothing)
         harness_sleep_ms(3); /* the host does something else meanwhile */
     }
     CHECK_WITHIN(flow.stops, 3, 999);
+    emb_run(&flow.emb);
     CHECK_EQ(flow.written, BYTES);
     emb_close(&flow.emb);
 }
