@@ -43,6 +43,15 @@
 /* gcc predefines it, and a suite has this name. */
 #undef unix
 
+/* clang says by other means what gcc predefines. */
+#if defined(__clang__) && defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#elif __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
 #define NS_PER_US  INT64_C(1000)
 #define NS_PER_MS  INT64_C(1000000)
 #define NS_PER_SEC INT64_C(1000000000)
@@ -123,6 +132,9 @@ void harness_limit_fds(int spare);
  * process. Only in a child. False where the machine cannot do that (qemu-user): the test then
  * counts as skipped. */
 bool harness_deny_syscall(long number, int error);
+
+/* As above, for what epoll_ctl(2) adds or changes; deletions, which need no room, go on working. */
+bool harness_deny_watching(int error);
 
 struct harness_child {
     bool exited;       /* by itself; false: killed by a signal, or by us after 10 s */

@@ -192,10 +192,16 @@ static int task_wait(struct worker *worker,
     return weft__park(worker, self);
 }
 
+/* In a posted function or a host's callback, which must not wait: its tasks are in this thread. */
+static bool is_outside(const struct worker *worker)
+{
+    return worker ? !worker->current : weft__host_current() != NULL;
+}
+
 int weft__shared_send(struct weft_chan *chan, const void *value)
 {
     struct worker *worker = weft__worker();
-    if (worker && !worker->current) return weft__not_in_task(); /* a posted function */
+    if (is_outside(worker)) return weft__not_in_task();
     int result = worker ? weft__enter(worker, worker->current) : 0;
     if (result < 0) return result;
 
@@ -215,7 +221,7 @@ int weft__shared_send(struct weft_chan *chan, const void *value)
 int weft__shared_recv(struct weft_chan *chan, void *ret_value)
 {
     struct worker *worker = weft__worker();
-    if (worker && !worker->current) return weft__not_in_task();
+    if (is_outside(worker)) return weft__not_in_task();
     int result = worker ? weft__enter(worker, worker->current) : 0;
     if (result < 0) return result;
 

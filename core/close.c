@@ -44,6 +44,8 @@ static struct departure *departures;
 
 atomic_uint weft__departure_count;
 
+static bool owns_runtimes(void);
+static void let_go_of(int fd);
 static void let_go(struct worker *worker, int fd);
 static int close_number(int fd);
 static int depart(int fd, bool closes);
@@ -53,28 +55,49 @@ static bool let_go_there(struct weft_runtime *handle, struct departure *departur
 
 int weft_close(int fd)
 {
-    struct worker *worker = weft__worker();
-    if (!worker) return depart(fd, true);
+    if (!owns_runtimes()) return depart(fd, true);
     if (weft__fd_is_departing(fd)) return -EBADF;
 
-    let_go(worker, fd);
+    let_go_of(fd);
     return close_number(fd);
 }
 
 int weft_release(int fd)
 {
-    struct worker *worker = weft__worker();
-    if (!worker) return depart(fd, false);
+    if (!owns_runtimes()) return depart(fd, false);
     if (weft__fd_is_departing(fd)) return -EBADF;
 
-    let_go(worker, fd);
+    let_go_of(fd);
     return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
+}
+
+/* A task, or a callback of a host. It closes what its own runtimes use, and need not wait for other
+ * threads; two hosts that did could wait for each other. */
+static bool owns_runtimes(void)
+{
+    return weft__worker() || (weft__host_current() && !weft__is_forked());
 }
 
 static void let_go(struct worker *worker, int fd)
 {
     struct fd_slot *slot = fd_slot_find(&worker->runtime->fds, fd);
     if (slot && slot->kind != FD_UNKNOWN) weft__fd_reset(worker, fd, slot);
+}
+
+static void let_go_attached(struct runtime *runtime, void *arg)
+{
+    let_go(&runtime->worker, *(const int *)arg);
+    weft__host_rouse(runtime);
+}
+
+static void let_go_of(int fd)
+{
+    struct worker *worker = weft__worker();
+    if (worker) {
+        let_go(worker, fd);
+    } else {
+        weft__host_visit(let_go_attached, &fd);
+    }
 }
 
 static int close_number(int fd)

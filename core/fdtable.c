@@ -95,17 +95,52 @@ static void complete(struct waiter *waiter, unsigned bit, unsigned ready, int st
     }
 }
 
+static void wake_direction(struct worker *worker,
+                           struct fd_slot *slot,
+                           enum fd_direction direction,
+                           unsigned ready,
+                           int status)
+{
+    struct list *waiters = &slot->waiters[direction];
+    while (!list_is_empty(waiters)) {
+        struct waiter *waiter = waiter_of_link(list_first(waiters));
+        weft__fd_withdraw(worker, waiter);
+        complete(waiter, fd_bit(direction), ready, status);
+    }
+}
+
 /* Everybody who waits for one of `directions`; status 0: it is ready. */
 static void wake_all(struct worker *worker, struct fd_slot *slot, unsigned directions, int status)
 {
+    if (directions & WEFT_IO_READ) wake_direction(worker, slot, FD_READ, directions, status);
+    if (directions & WEFT_IO_WRITE) wake_direction(worker, slot, FD_WRITE, directions, status);
+}
+
+/* The registration is lost and nothing would wake them any more: let everybody find out. Not the
+ * task that runs, whose select is just about to fail and takes its own waiters back. */
+static void wake_lost(struct worker *worker, struct fd_slot *slot)
+{
     for (int i = 0; i < 2; i++) {
-        if (!(directions & fd_bit((enum fd_direction)i))) continue;
-        while (!list_is_empty(&slot->waiters[i])) {
-            struct waiter *waiter = waiter_of_link(list_first(&slot->waiters[i]));
-            weft__fd_withdraw(worker, waiter);
-            complete(waiter, fd_bit((enum fd_direction)i), directions, status);
+        struct list everybody;
+        list_open(&everybody);
+        list_append(&everybody, &slot->waiters[i]);
+        while (!list_is_empty(&everybody)) {
+            struct waiter *waiter = waiter_of_link(list_pop_front(&everybody));
+            if (waiter->task == worker->current) {
+                list_push_back(&slot->waiters[i], &waiter->link);
+            } else {
+                worker->fd_waiters--;
+                complete(waiter, fd_bit((enum fd_direction)i), BOTH, 0);
+            }
         }
     }
+}
+
+/* The directions that somebody waits for. */
+static unsigned attended(const struct fd_slot *slot)
+{
+    return (list_is_empty(&slot->waiters[FD_READ]) ? 0u : WEFT_IO_READ) |
+           (list_is_empty(&slot->waiters[FD_WRITE]) ? 0u : WEFT_IO_WRITE);
 }
 
 /* ---- slots ---- */
@@ -242,7 +277,7 @@ int weft__fd_arm(struct worker *worker, int fd, struct fd_slot *slot, unsigned i
     if (unlikely(result < 0)) {
         if (slot->armed) worker->fd_armed--;
         slot->armed = 0;
-        wake_all(worker, slot, BOTH, 0); /* nothing would wake them: let them find out */
+        wake_lost(worker, slot);
         if (result == -EPERM) slot->kind = FD_FILE;
         return result;
     }
@@ -288,11 +323,7 @@ static void deliver(struct worker *worker, const struct weft_event *event)
         return;
     }
     unsigned ready = event->found & BOTH;
-    unsigned unattended = 0;
-    for (int i = 0; i < 2; i++) {
-        unsigned bit = fd_bit((enum fd_direction)i);
-        if (ready & bit && list_is_empty(&slot->waiters[i])) unattended |= bit;
-    }
+    unsigned unattended = ready & ~attended(slot);
     slot->proven_turn = worker->turn;
     wake_all(worker, slot, ready, 0);
     if (likely(!unattended)) return;
@@ -304,6 +335,46 @@ static void deliver(struct worker *worker, const struct weft_event *event)
         return;
     }
     disarm_some(worker, fd, slot, unattended);
+}
+
+static void visit_armed(struct worker *worker,
+                        void (*visit)(struct worker *worker, int fd, struct fd_slot *slot))
+{
+    const struct fdtable *table = &worker->runtime->fds;
+    for (size_t index = 0; index < table->page_count; index++) {
+        if (!table->pages[index]) continue;
+        for (int i = 0; i < FD_PAGE; i++) {
+            struct fd_slot *slot = &table->pages[index][i];
+            if (slot->armed) visit(worker, (int)index * FD_PAGE + i, slot);
+        }
+    }
+}
+
+static void arm_anew(struct worker *worker, int fd, struct fd_slot *slot)
+{
+    unsigned interest = 0;
+    for (int i = 0; i < 2; i++) {
+        if (!list_is_empty(&slot->waiters[i])) interest |= fd_bit((enum fd_direction)i);
+    }
+    slot->armed = 0;
+    worker->fd_armed--;
+    /* on failure it has woken them: they find out */
+    if (interest) (void)weft__fd_arm(worker, fd, slot, interest);
+}
+
+void weft__fds_move(struct worker *worker)
+{
+    visit_armed(worker, arm_anew);
+}
+
+static void rest(struct worker *worker, int fd, struct fd_slot *slot)
+{
+    disarm_some(worker, fd, slot, slot->armed);
+}
+
+void weft__fds_rest(struct worker *worker)
+{
+    visit_armed(worker, rest);
 }
 
 /* ---- looking, and select ---- */

@@ -80,6 +80,12 @@ void weft__fds_close(struct fdtable *table);
 /* Delivers what poll() found: wakes waiters, or disarms and remembers. */
 void weft__fds_deliver(struct worker *worker, const struct weft_event *events, int count);
 
+/* The backend's state is new: arms what is waited for, and forgets the rest. */
+void weft__fds_move(struct worker *worker);
+
+/* Nobody waits for any descriptor: disarms those that still are. */
+void weft__fds_rest(struct worker *worker);
+
 /* ---- for the calls on descriptors ---- */
 
 /* How a task sleeps in one list of a slot, or in both (object: its second waiter). */

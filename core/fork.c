@@ -2,8 +2,8 @@
 /*
  * What a forked child may do: exec, or forget the parent's runtime and start a fresh one.
  *
- * The child is the parent's task on the parent's stack. A handler that takes no lock clears the
- * worker of its only thread, so that every call finds itself outside of a runtime.
+ * The child is the parent's task, or its host, on the parent's stack. A handler that takes no lock
+ * clears the worker of its only thread, so that every call finds itself outside of a runtime.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -18,7 +18,7 @@ static bool is_forked;                /* in a child, until weft_after_fork_child
 static void in_child(void)
 {
     parents_worker = weft__worker();
-    is_forked = parents_worker != NULL;
+    is_forked = parents_worker || weft__host_current();
     weft__worker_set(NULL);
     if (!is_forked) weft__runtimes_forget(); /* they run on threads that were not forked */
 }
@@ -46,7 +46,10 @@ int weft__not_in_task(void)
 int weft_after_fork_child(void)
 {
     if (!is_forked) return -EPERM;
-    weft__backend.after_fork(parents_worker->backend_state);
+    if (parents_worker && !parents_worker->runtime->host.is_attached) {
+        weft__backend.after_fork(parents_worker->backend_state);
+    }
+    weft__hosts_after_fork();
     weft__runtimes_forget();
     parents_worker = NULL;
     is_forked = false;

@@ -11,12 +11,26 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#include "core/sanitize.h"
+
+/* Since Linux 6.15; a constant of the kernel's interface for all architectures. */
+#define THIS_PROCESS (-10001)
+
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+
+enum { GUARDS_TOGETHER_MAX = 64 };
 
 /* How many more guards mprotect() may make; LONG_MAX: not asked yet. */
 static atomic_long guard_budget = LONG_MAX;
 
 static enum stack_guards guards_probe(void);
+static unsigned mark_together(char *first, size_t distance, unsigned count);
 static long guard_limit(void);
 
 enum stack_guards weft__stack_guards(void)
@@ -55,6 +69,32 @@ close_pipe:
 unmap:
     (void)munmap(probe, page); /* cannot fail with the arguments of the mmap() */
     return guards;
+}
+
+unsigned weft__guards_mark(char *first, size_t distance, unsigned count)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned marked = mark_together(first, distance, count);
+    while (marked < count && madvise(first + distance * marked, page, MADV_GUARD_INSTALL) == 0)
+        marked++;
+    return marked;
+}
+
+/* All in one call, which costs a quarter less; how many it managed, 0 where the kernel has no such
+ * call, knows no name for this process, or allows only other advice in it. Valgrind complains of
+ * calls that it does not know. */
+static unsigned mark_together(char *first, size_t distance, unsigned count)
+{
+    struct iovec pages[GUARDS_TOGETHER_MAX];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (weft__san_on_valgrind()) return 0;
+    if (count > GUARDS_TOGETHER_MAX) count = GUARDS_TOGETHER_MAX;
+    for (unsigned i = 0; i < count; i++) {
+        pages[i] = (struct iovec){.iov_base = first + distance * i, .iov_len = page};
+    }
+    long bytes =
+        syscall(SYS_process_madvise, THIS_PROCESS, pages, (long)count, MADV_GUARD_INSTALL, 0);
+    return bytes > 0 ? (unsigned)((size_t)bytes / page) : 0;
 }
 
 /* Claims one guard. Relaxed: a mere count. */

@@ -9,12 +9,17 @@
 #define WEFT_CORE_GUARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "core/stack.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
+
+/* Marks the page at `first` and each `distance` bytes further on; how many of `count` it did, the
+ * first ones. */
+unsigned weft__guards_mark(char *first, size_t distance, unsigned count);
 
 /* Claims one guard by mprotect(); false if the process has all that it may. Any thread. */
 bool weft__guard_budget_take(void);

@@ -31,7 +31,9 @@ int64_t weft__idle_timeout(struct worker *worker)
 
     struct runtime *runtime = worker->runtime;
     int64_t next_ns = weft__timers_next(&worker->timers);
-    if (next_ns == WEFT_FOREVER && !can_be_woken(worker)) return WEFT__IDLE_STUCK;
+    if (next_ns == WEFT_FOREVER && !can_be_woken(worker)) {
+        return runtime->host.is_attached ? WEFT_POLL_FOREVER : WEFT__IDLE_STUCK;
+    }
     if (runtime->is_over && runtime->grace_end_ns < next_ns) next_ns = runtime->grace_end_ns;
     if (runtime->settings.is_virtual) return virtual_timeout(worker, next_ns);
 
@@ -45,6 +47,8 @@ static bool can_be_woken(const struct worker *worker)
 {
     const struct runtime *runtime = worker->runtime;
     if (worker->fd_waiters > 0) return true;
+    /* The host may wake any task; but what it spawns helps nobody who waits for a stack. */
+    if (runtime->host.is_attached) return worker_live(worker) > worker->starved_count;
     /* acquire: what was posted before the last reference went is seen below; who drops it wakes the
      * worker afterwards */
     if (atomic_load_explicit(&runtime->handle->references, memory_order_acquire) > 1) return true;
@@ -101,9 +105,8 @@ void weft__idle_stuck(struct worker *worker)
     weft__runtime_cancel_all(runtime);
 }
 
-/* Gives idle memory back before a long sleep, and once in a while when all sleeps are short:
- * between two short ones it is likely to be wanted again, and each stack costs a system call. */
-static void trim(struct worker *worker, int64_t timeout_ns)
+/* Between two short sleeps it is likely to be wanted again, and each stack costs a system call. */
+void weft__idle_trim(struct worker *worker, int64_t timeout_ns)
 {
     bool is_due = worker->turn_start_ns - worker->trimmed_ns >= TRIM_PERIOD_NS;
     if (timeout_ns < LONG_SLEEP_NS && !is_due) return;
@@ -121,7 +124,7 @@ int weft__idle_poll(struct worker *worker,
     worker->polls++;
     if (timeout_ns == 0) return weft__backend.poll(worker->backend_state, 0, events, capacity);
 
-    trim(worker, timeout_ns);
+    weft__idle_trim(worker, timeout_ns);
     /* seq_cst, and seq_cst below: pairs with weft__inbox_push() */
     atomic_store_explicit(&worker->is_asleep, true, memory_order_seq_cst);
     if (atomic_load_explicit(&worker->inbox, memory_order_seq_cst) != 0) timeout_ns = 0;
@@ -131,14 +134,16 @@ int weft__idle_poll(struct worker *worker,
 
     bool was_quiet = count == 0 && timeout_ns == QUIET_NS && worker->runtime->settings.is_virtual &&
                      atomic_load_explicit(&worker->inbox, memory_order_relaxed) == 0;
-    if (was_quiet) {
-        int64_t now_ns = weft__worker_now(worker);
-        int64_t next_ns = weft__timers_next(&worker->timers);
-        if (worker->runtime->is_over && worker->runtime->grace_end_ns < next_ns) {
-            next_ns = worker->runtime->grace_end_ns;
-        }
-        if (next_ns > now_ns && next_ns != WEFT_FOREVER)
-            worker->clock_offset_ns += next_ns - now_ns;
-    }
+    if (was_quiet) weft__idle_jump(worker);
     return count;
+}
+
+void weft__idle_jump(struct worker *worker)
+{
+    int64_t now_ns = weft__worker_now(worker);
+    int64_t next_ns = weft__timers_next(&worker->timers);
+    if (worker->runtime->is_over && worker->runtime->grace_end_ns < next_ns) {
+        next_ns = worker->runtime->grace_end_ns;
+    }
+    if (next_ns > now_ns && next_ns != WEFT_FOREVER) worker->clock_offset_ns += next_ns - now_ns;
 }

@@ -20,6 +20,12 @@ int64_t weft__idle_timeout(struct worker *worker);
 /* Reports the deadlock and cancels everything; if that was done already, gives the rest up. */
 void weft__idle_stuck(struct worker *worker);
 
+/* Gives idle memory back before a long sleep, and once in a while when all sleeps are short. */
+void weft__idle_trim(struct worker *worker, int64_t timeout_ns);
+
+/* Virtual clock, after real quiet: time jumps to the next deadline. */
+void weft__idle_jump(struct worker *worker);
+
 /* The only caller of the backend's poll(): tells other threads that the worker is asleep. */
 int weft__idle_poll(struct worker *worker,
                     int64_t timeout_ns,

@@ -14,6 +14,8 @@
 #include "core/attempt.h"
 #include "core/transfer.h"
 
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* One message, as recvmsg(2) and sendmsg(2) take it. */
 struct envelope {
     struct msghdr *message;
@@ -21,12 +23,63 @@ struct envelope {
     int flags;
 };
 
-static ssize_t run_pieces(int fd, enum fd_direction direction, struct pieces *pieces);
 static int add_up(const struct iovec *parts, size_t count, size_t *ret_size);
 static ssize_t attempt_recvmsg(struct transfer *transfer, void *arg);
 static ssize_t attempt_sendmsg(struct transfer *transfer, void *arg);
-static int run_whole(int fd, enum fd_direction direction, struct iovec rest, size_t *ret_done);
-static int run_whole_joined(struct transfer *transfer, struct iovec rest, size_t *ret_done);
+
+/* ---- one attempt: a socket and one buffer in line, all else in core/attempt.c ---- */
+
+static bool is_usual(const struct transfer *transfer, const struct pieces *pieces)
+{
+    unsigned kind = transfer->slot->kind;
+    return likely((kind == FD_STREAM || kind == FD_SOCKET) && pieces->count == 1);
+}
+
+static inline ssize_t attempt_read(struct transfer *transfer, void *arg)
+{
+    const struct pieces *pieces = arg;
+    if (!is_usual(transfer, pieces)) return weft__attempt_read(transfer, arg);
+    if (transfer_waits_first(transfer)) return -EAGAIN;
+
+    const struct iovec *part = pieces->parts;
+    ssize_t count = recv(transfer->fd, part->iov_base, part->iov_len, MSG_DONTWAIT);
+    if (unlikely(count < 0)) {
+        if (errno == EINTR) return weft__attempt_read(transfer, arg);
+        count = -errno;
+    }
+    transfer_note_read(transfer, count, part->iov_len);
+    return count;
+}
+
+static inline ssize_t attempt_write(struct transfer *transfer, void *arg)
+{
+    const struct pieces *pieces = arg;
+    if (!is_usual(transfer, pieces)) return weft__attempt_write(transfer, arg);
+
+    const struct iovec *part = pieces->parts;
+    int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    ssize_t count = send(transfer->fd, part->iov_base, part->iov_len, flags);
+    if (likely(count >= 0)) return count;
+    return errno == EINTR ? weft__attempt_write(transfer, arg) : -errno;
+}
+
+/* ---- read and write ---- */
+
+/* In line, so that the direction is a constant: this is the path of every request. */
+static ALWAYS_INLINE ssize_t run_pieces(int fd, enum fd_direction direction, struct pieces *pieces)
+{
+    struct transfer transfer;
+    int refused = transfer_enter(&transfer);
+    if (unlikely(refused)) return refused;
+    if (unlikely(pieces->size == 0)) return 0;
+    refused = transfer_join(&transfer, fd, direction);
+    if (unlikely(refused)) return refused;
+
+    ssize_t result = direction == FD_READ ? transfer_run(&transfer, attempt_read, pieces)
+                                          : transfer_run(&transfer, attempt_write, pieces);
+    transfer_leave(&transfer);
+    return result;
+}
 
 ssize_t weft_read(int fd, void *buffer, size_t size)
 {
@@ -66,21 +119,6 @@ static int add_up(const struct iovec *parts, size_t count, size_t *ret_size)
     }
     *ret_size = size;
     return 0;
-}
-
-static ssize_t run_pieces(int fd, enum fd_direction direction, struct pieces *pieces)
-{
-    struct transfer transfer;
-    int refused = transfer_enter(&transfer);
-    if (unlikely(refused)) return refused;
-    if (unlikely(pieces->size == 0)) return 0;
-    refused = transfer_join(&transfer, fd, direction);
-    if (unlikely(refused)) return refused;
-
-    ssize_t result = direction == FD_READ ? transfer_run(&transfer, weft__attempt_read, pieces)
-                                          : transfer_run(&transfer, weft__attempt_write, pieces);
-    transfer_leave(&transfer);
-    return result;
 }
 
 /* ---- messages ---- */
@@ -146,18 +184,36 @@ static ssize_t attempt_sendmsg(struct transfer *transfer, void *arg)
 
 /* ---- everything ---- */
 
-int weft_read_exactly(int fd, void *buffer, size_t size, size_t *ret_done)
+static ALWAYS_INLINE int run_whole_joined(struct transfer *transfer,
+                                          enum fd_direction direction,
+                                          struct iovec rest,
+                                          size_t *ret_done)
 {
-    return run_whole(fd, FD_READ, (struct iovec){buffer, size}, ret_done);
+    for (;;) {
+        struct pieces pieces = {&rest, 1, rest.iov_len};
+        ssize_t count = direction == FD_READ ? transfer_run(transfer, attempt_read, &pieces)
+                                             : transfer_run(transfer, attempt_write, &pieces);
+        if (count < 0) return (int)count;
+        if (count == 0)
+            return -EPIPE; /* the end of the stream; a write of more than 0 moves some */
+        *ret_done += (size_t)count;
+        rest.iov_base = (char *)rest.iov_base + count;
+        rest.iov_len -= (size_t)count;
+        if (rest.iov_len == 0) return 0;
+
+        transfer_hold(transfer); /* nobody comes between the pieces */
+        /* Each piece is charged, so that an endless transfer lets others run and can be stopped. */
+        int refused = weft__enter(transfer->worker, transfer->self);
+        if (unlikely(refused)) return refused;
+        if (transfer->slot->generation != transfer->generation) return -EBADF;
+        transfer->futile = 0;
+    }
 }
 
-int weft_write_all(int fd, const void *buffer, size_t size, size_t *ret_done)
-{
-    struct iovec rest = {(void *)(uintptr_t)buffer, size};
-    return run_whole(fd, FD_WRITE, rest, ret_done);
-}
-
-static int run_whole(int fd, enum fd_direction direction, struct iovec rest, size_t *ret_done)
+static ALWAYS_INLINE int run_whole(int fd,
+                                   enum fd_direction direction,
+                                   struct iovec rest,
+                                   size_t *ret_done)
 {
     size_t done = 0;
     if (!ret_done) ret_done = &done;
@@ -170,31 +226,18 @@ static int run_whole(int fd, enum fd_direction direction, struct iovec rest, siz
     refused = transfer_join(&transfer, fd, direction);
     if (unlikely(refused)) return refused;
 
-    int result = run_whole_joined(&transfer, rest, ret_done);
+    int result = run_whole_joined(&transfer, direction, rest, ret_done);
     transfer_leave(&transfer);
     return result;
 }
 
-static int run_whole_joined(struct transfer *transfer, struct iovec rest, size_t *ret_done)
+int weft_read_exactly(int fd, void *buffer, size_t size, size_t *ret_done)
 {
-    transfer_hold(transfer);
-    for (;;) {
-        struct pieces pieces = {&rest, 1, rest.iov_len};
-        ssize_t count = transfer->direction == FD_READ
-                            ? transfer_run(transfer, weft__attempt_read, &pieces)
-                            : transfer_run(transfer, weft__attempt_write, &pieces);
-        if (count < 0) return (int)count;
-        if (count == 0)
-            return -EPIPE; /* the end of the stream; a write of more than 0 moves some */
-        *ret_done += (size_t)count;
-        rest.iov_base = (char *)rest.iov_base + count;
-        rest.iov_len -= (size_t)count;
-        if (rest.iov_len == 0) return 0;
+    return run_whole(fd, FD_READ, (struct iovec){buffer, size}, ret_done);
+}
 
-        /* Each piece is charged, so that an endless transfer lets others run and can be stopped. */
-        int refused = weft__enter(transfer->worker, transfer->self);
-        if (unlikely(refused)) return refused;
-        if (transfer->slot->generation != transfer->generation) return -EBADF;
-        transfer->futile = 0;
-    }
+int weft_write_all(int fd, const void *buffer, size_t size, size_t *ret_done)
+{
+    struct iovec rest = {(void *)(uintptr_t)buffer, size};
+    return run_whole(fd, FD_WRITE, rest, ret_done);
 }

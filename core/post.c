@@ -40,6 +40,18 @@ static uintptr_t *entry_next(uintptr_t entry)
     return &post_words((struct weft_post *)entry)->next;
 }
 
+/* Counted, so that a worker that moves to another loop can wait until nobody is in here. seq_cst,
+ * and looked at again: who comes in after the worker saw nobody finds it awake. */
+static void wake(struct worker *worker)
+{
+    atomic_fetch_add_explicit(&worker->wakers, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&worker->is_asleep, memory_order_seq_cst)) {
+        weft__backend.wake(worker->backend_state);
+    }
+    /* release: the wake-up is over; pairs with weft_detach_loop() */
+    atomic_fetch_sub_explicit(&worker->wakers, 1, memory_order_release);
+}
+
 void weft__inbox_push(struct worker *worker, uintptr_t entry)
 {
     uintptr_t *next = entry_next(entry);
@@ -51,7 +63,7 @@ void weft__inbox_push(struct worker *worker, uintptr_t entry)
     } while (!atomic_compare_exchange_weak_explicit(
         &worker->inbox, &head, entry, memory_order_seq_cst, memory_order_relaxed));
     if (atomic_load_explicit(&worker->is_asleep, memory_order_seq_cst)) {
-        weft__backend.wake(worker->backend_state);
+        wake(worker);
     }
 }
 

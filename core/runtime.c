@@ -31,7 +31,6 @@ static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct runtime *runtimes;
 
 static int run(const struct weft_config *config, weft_fn root, void *arg, bool *ret_has_survivors);
-static int runtime_open(struct runtime *runtime, const struct weft_config *config);
 static void runtime_shut(struct runtime *runtime);
 static void runtime_close(struct runtime *runtime);
 static int runtime_result(const struct runtime *runtime);
@@ -53,7 +52,7 @@ static int run(const struct weft_config *config, weft_fn root, void *arg, bool *
 
     struct runtime *runtime = calloc(1, sizeof *runtime);
     if (!runtime) return -ENOMEM;
-    int result = runtime_open(runtime, config);
+    int result = weft__runtime_open(runtime, config);
     if (result < 0) goto free_runtime;
 
     struct worker *worker = &runtime->worker;
@@ -66,13 +65,12 @@ static int run(const struct weft_config *config, weft_fn root, void *arg, bool *
         runtime->root = handle.slot;
         runtime->root->flags |= TASK_ROOT | TASK_DETACHED;
         weft__worker_loop(worker);
-        runtime_shut(runtime);
-        result = runtime_result(runtime);
+        result = weft__runtime_end(runtime, ret_has_survivors);
+    } else {
+        runtime_close(runtime);
     }
-    runtime_close(runtime);
     weft__worker_set(NULL);
-    *ret_has_survivors = worker_live(&runtime->worker) > 0;
-    if (*ret_has_survivors) return result; /* their stacks point into it */
+    if (*ret_has_survivors) return result;
 
 free_runtime:
     free(runtime);
@@ -86,7 +84,16 @@ static int runtime_result(const struct runtime *runtime)
     return runtime->root_result;
 }
 
-static int runtime_open(struct runtime *runtime, const struct weft_config *config)
+int weft__runtime_end(struct runtime *runtime, bool *ret_has_survivors)
+{
+    runtime_shut(runtime);
+    int result = runtime_result(runtime);
+    runtime_close(runtime);
+    *ret_has_survivors = worker_live(&runtime->worker) > 0;
+    return result;
+}
+
+int weft__runtime_open(struct runtime *runtime, const struct weft_config *config)
 {
     int result = weft__settings_load(&runtime->settings, config);
     if (result < 0) return result;
@@ -240,7 +247,9 @@ void weft__runtime_leave(struct weft_runtime *handle)
 struct weft_runtime *weft_runtime_current(void)
 {
     const struct worker *worker = weft__worker();
-    return worker ? worker->runtime->handle : NULL;
+    if (worker) return worker->runtime->handle;
+    const struct runtime *attached = weft__host_current();
+    return attached && !weft__is_forked() ? attached->handle : NULL;
 }
 
 int weft_runtime_ref(struct weft_runtime *handle)
@@ -258,9 +267,10 @@ int weft_runtime_unref(struct weft_runtime *handle)
     /* acq_rel: the last one frees after everybody else's use; pairs with itself */
     size_t before = atomic_fetch_sub_explicit(&handle->references, 1, memory_order_acq_rel);
     if (runtime) {
-        /* Without this reference its tasks may be deadlocked: let it look. Not from a forked child,
-         * which would wake the parent. */
-        if (!weft__is_forked()) weft__backend.wake(runtime->worker.backend_state);
+        /* Without this reference its tasks may be deadlocked: let it look, unless a host may wake
+         * them. Not from a forked child, which would wake the parent. */
+        bool can_deadlock = !runtime->host.is_hosted && !weft__is_forked();
+        if (can_deadlock) weft__backend.wake(runtime->worker.backend_state);
         weft__runtime_leave(handle);
     } else if (before == 1) {
         free(handle);
@@ -306,6 +316,9 @@ int weft_runtime_spawn_at(struct weft_runtime *handle,
     int result = 0;
     if (weft__worker() == &runtime->worker) {
         result = weft__spawn(&runtime->worker, &request);
+    } else if (weft__host_is_here(runtime)) {
+        result = weft__spawn(&runtime->worker, &request);
+        weft__host_rouse(runtime);
     } else {
         struct task *task = NULL;
         (void)pthread_mutex_lock(&runtime->foreign_lock); /* no visitor sees it half made */

@@ -13,6 +13,7 @@
 #include <weft/runtime.h>
 
 #include "core/fdtable.h"
+#include "core/host.h"
 #include "core/record.h"
 #include "core/scope.h"
 #include "core/worker.h"
@@ -30,7 +31,7 @@ int weft__settings_load(struct settings *ret, const struct weft_config *config);
 
 /* The public, counted part: lives until the last reference is gone. */
 struct weft_runtime {
-    atomic_size_t references; /* one is weft_run()'s own */
+    atomic_size_t references; /* one is the runtime's own */
     /* Posters count themselves in and check `is_open`; the end clears it and waits until all are
      * out. Bit 0: open; the rest: posters inside, times 2. */
     atomic_uintptr_t gate;
@@ -40,11 +41,12 @@ struct weft_runtime {
 struct runtime {
     struct weft_runtime *handle;
     struct settings settings;
-    struct worker worker; /* worker 0; the calling thread of weft_run() */
+    struct worker worker; /* worker 0; the calling thread of weft_run() or weft_attach() */
+    struct host host;
     struct fdtable fds;
     struct record_pool foreign_records; /* of weft_runtime_spawn(), behind foreign_lock */
     pthread_mutex_t foreign_lock;
-    struct task *root; /* NULL once it has ended */
+    struct task *root; /* NULL once it has ended, and in a host's loop */
     int root_result;
     bool is_cancelled; /* the root scope is */
     bool is_over;      /* the root has ended: everything else is being cancelled */
@@ -56,6 +58,13 @@ struct runtime {
     atomic_size_t shared_parked; /* tasks of this runtime asleep in shared channels */
     struct runtime *next;        /* of the process's list of live runtimes */
 };
+
+/* `runtime` is zeroed, but for `host`. On failure nothing is left to close. */
+int weft__runtime_open(struct runtime *runtime, const struct weft_config *config);
+
+/* After the worker's loop: gives its result, and frees everything but the struct itself, into which
+ * the stacks of survivors point. */
+int weft__runtime_end(struct runtime *runtime, bool *ret_has_survivors);
 
 /* Runs `visit` for every task of the runtime that has not been released. */
 void weft__runtime_visit(struct runtime *runtime,

@@ -117,7 +117,8 @@ static inline void weft__san_unpoison(void *start, size_t size)
 
 #endif
 
-/* Valgrind: which memory is a stack. Cost where it is not running: a few instructions. */
+/* Valgrind: which memory is a stack, and whether it looks on. Cost where it does not: a few
+ * instructions. */
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
 
@@ -129,6 +130,10 @@ static inline void weft__san_deregister(unsigned valgrind_id)
 {
     VALGRIND_STACK_DEREGISTER(valgrind_id);
 }
+static inline bool weft__san_on_valgrind(void)
+{
+    return RUNNING_ON_VALGRIND != 0;
+}
 #else
 static inline unsigned weft__san_register(const void *bottom, const void *top)
 {
@@ -139,6 +144,10 @@ static inline unsigned weft__san_register(const void *bottom, const void *top)
 static inline void weft__san_deregister(unsigned valgrind_id)
 {
     (void)valgrind_id;
+}
+static inline bool weft__san_on_valgrind(void)
+{
+    return false;
 }
 #endif
 

@@ -458,10 +458,8 @@ static bool slab_is_idle(const struct stack_slab *slab)
 static void slab_mark_guards(struct stack_slab *slab)
 {
     size_t unit = unit_size(slab->stack_size);
-    for (unsigned i = 0; i < slab->stack_count; i++) {
-        if (madvise(slab->base + unit * i, page_size(), MADV_GUARD_INSTALL) != 0) return;
-        slab->guarded |= UINT64_C(1) << i;
-    }
+    unsigned marked = weft__guards_mark(slab->base, unit, slab->stack_count);
+    if (marked > 0) slab->guarded = UINT64_MAX >> (64 - marked);
 }
 
 /* Sees to the guard of one stack; false if it has none. */

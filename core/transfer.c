@@ -57,10 +57,6 @@ void weft__transfer_pass_on(struct transfer *transfer)
     if (slot->generation != transfer->generation) return;
 
     struct list *queue = &slot->transfers[transfer->direction];
-    if (list_is_empty(queue)) {
-        slot->busy &= (uint8_t)~fd_bit(transfer->direction);
-        return;
-    }
     struct waiter *next = waiter_of_link(list_pop_front(queue));
     weft__wake_queued(next->task, 0);
 }
@@ -93,7 +89,8 @@ int weft__transfer_wait(struct transfer *transfer)
         if (slot->kind != FD_OTHER) slot->proven_turn = worker->turn;
         renew(transfer);
     }
-    int result = weft__fd_arm(worker, transfer->fd, slot, bit);
+    bool is_armed = slot->armed & bit && slot->proven_turn == worker->turn;
+    int result = is_armed ? 0 : weft__fd_arm(worker, transfer->fd, slot, bit);
     if (result == -EPERM) return wake_up(transfer, weft_sleep(PAUSE_NS)); /* cannot be watched */
     if (result < 0) return result;
 

@@ -82,7 +82,14 @@ static inline void transfer_hold(struct transfer *transfer)
 
 static inline void transfer_leave(struct transfer *transfer)
 {
-    if (unlikely(transfer->has_turn)) weft__transfer_pass_on(transfer);
+    if (!transfer->has_turn) return;
+    struct fd_slot *slot = transfer->slot;
+    if (likely(slot->generation == transfer->generation &&
+               list_is_empty(&slot->transfers[transfer->direction]))) {
+        slot->busy &= (uint8_t)~fd_bit(transfer->direction);
+        return;
+    }
+    weft__transfer_pass_on(transfer);
 }
 
 /* Tries, and waits, until something else than -EAGAIN comes out. */
@@ -91,7 +98,7 @@ static inline ssize_t transfer_run(struct transfer *transfer, transfer_fn attemp
     for (;;) {
         ssize_t result = attempt(transfer, arg);
         if (likely(result >= 0)) return result;
-        if (result == -EAGAIN) {
+        if (likely(result == -EAGAIN)) {
             transfer->slot->seen &= (uint8_t)~fd_bit(transfer->direction);
             result = weft__transfer_wait(transfer);
             if (result < 0) return result;

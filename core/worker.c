@@ -26,7 +26,6 @@ enum { EVENTS_PER_POLL = 256 };
 
 _Thread_local struct worker *weft__tls_worker __attribute__((tls_model("initial-exec"), used));
 
-static void turn(struct worker *worker, int64_t timeout_ns);
 static void expire_timers(struct worker *worker);
 static bool loop_is_over(struct worker *worker);
 
@@ -46,13 +45,20 @@ __attribute__((noinline)) struct worker *weft__worker(void)
 /* Weak: only there if the process has a C++ runtime. Itanium C++ ABI, 2.2.2. */
 extern struct cxa_globals *cxa_get_globals(void) __asm__("__cxa_get_globals") __attribute__((weak));
 
+void weft__worker_take_thread(struct worker *worker)
+{
+    worker->errno_location = &errno;
+    worker->cxa = cxa_get_globals ? cxa_get_globals() : NULL;
+    if (worker->cxa) worker->own_cxa = *worker->cxa;
+}
+
 int weft__worker_open(struct worker *worker, struct runtime *runtime)
 {
     const struct settings *settings = &runtime->settings;
     worker->runtime = runtime;
-    worker->errno_location = &errno;
-    worker->cxa = cxa_get_globals ? cxa_get_globals() : NULL;
-    if (worker->cxa) worker->own_cxa = *worker->cxa;
+    weft__worker_take_thread(worker);
+    /* relaxed: nobody knows it yet. In a host's loop it counts as asleep until its first turn. */
+    atomic_init(&worker->is_asleep, runtime->host.is_hosted);
     worker->random.state = settings->config.seed;
     worker->ready.shuffle.state = settings->shuffle_seed;
     worker->ready.is_shuffled = settings->shuffle_seed != 0;
@@ -67,7 +73,7 @@ int weft__worker_open(struct worker *worker, struct runtime *runtime)
     result = -ENOMEM;
     worker->backend_state = calloc(1, weft__backend.state_size);
     if (!worker->backend_state) goto close_stacks;
-    result = weft__backend.open(worker->backend_state);
+    result = weft__host_open_loop(runtime, worker->backend_state);
     if (result < 0) goto free_state;
 
     weft__timers_open(&worker->timers, weft__worker_now(worker));
@@ -103,7 +109,7 @@ void weft__worker_loop(struct worker *worker)
             weft__idle_stuck(worker);
             continue;
         }
-        turn(worker, timeout_ns);
+        weft__worker_turn(worker, timeout_ns);
         weft__run_ready(worker);
     }
 }
@@ -123,11 +129,11 @@ static bool loop_is_over(struct worker *worker)
     return weft__worker_now(worker) >= runtime->grace_end_ns;
 }
 
-/* One look at everything outside; sleeps up to `timeout_ns` first. */
-static void turn(struct worker *worker, int64_t timeout_ns)
+void weft__worker_turn(struct worker *worker, int64_t timeout_ns)
 {
     worker->turn++;
-    if (worker->fd_armed > 0 || timeout_ns != 0) {
+    /* a host's loop wants to be told that its wake-up has arrived */
+    if (worker->fd_armed > 0 || timeout_ns != 0 || worker->runtime->host.is_attached) {
         struct weft_event events[EVENTS_PER_POLL];
         int count = weft__idle_poll(worker, timeout_ns, events, EVENTS_PER_POLL);
         if (count > 0) weft__fds_deliver(worker, events, count);

@@ -2,8 +2,8 @@
 /*
  * A worker: one thread with its own loop, ready queues, timers and stacks.
  *
- * Everything in struct worker belongs to its thread, except for the inbox and `is_asleep`, which
- * are the only words that other threads and signal handlers touch.
+ * Everything in struct worker belongs to its thread, except the inbox, `is_asleep` and `wakers`,
+ * which are the only words that other threads and signal handlers touch.
  */
 #ifndef WEFT_CORE_WORKER_H
 #define WEFT_CORE_WORKER_H
@@ -72,7 +72,9 @@ struct worker {
     size_t starved_count; /* unstarted tasks that found no stack */
     struct task *starved; /* ... put aside until a task ends */
     struct random random;
-    atomic_bool is_asleep;        /* in poll(), or about to be; pairs with the inbox */
+    atomic_bool is_asleep;        /* in poll(), about to be, or the host has the thread; pairs with
+                                     the inbox */
+    atomic_uint wakers;           /* threads that are calling the backend's wake() now */
     struct sanitizer_fiber fiber; /* the worker's own stack, for the sanitizers */
     struct cxa_globals own_cxa;   /* what *cxa holds while no task runs */
     void *backend_state;
@@ -123,6 +125,12 @@ static inline void worker_end_period(struct worker *worker)
 
 int weft__worker_open(struct worker *worker, struct runtime *runtime);
 void weft__worker_close(struct worker *worker);
+
+/* The calling thread is the one that runs the tasks: its errno, its C++ exceptions. */
+void weft__worker_take_thread(struct worker *worker);
+
+/* One look at everything outside; sleeps up to `timeout_ns` first. */
+void weft__worker_turn(struct worker *worker, int64_t timeout_ns);
 
 /* Runs tasks until the runtime is over: its root ended and all tasks with it, or grace passed. */
 void weft__worker_loop(struct worker *worker);

@@ -100,6 +100,8 @@ def copy_changed(source, target):
 class Bench:
     """A copy of the tree, and a build folder per backend; kept. Only one thread uses it."""
 
+    target = "conformance/plain-conformance-{program}-{backend}"
+
     def __init__(self, place):
         self.tree = os.path.join(place, "tree")
         self.place = place
@@ -111,7 +113,7 @@ class Bench:
     def build(self, backend, program):
         """(path, None) or (None, what went wrong)."""
         folder = os.path.join(self.place, backend)
-        target = f"conformance/plain-conformance-{program}-{backend}"
+        target = self.target.format(program=program, backend=backend)
         if not os.path.exists(os.path.join(folder, "build.ninja")):
             setup = ["meson", "setup", folder, self.tree, f"-Dweft_backend={backend}"] + OPTIONS
             run = subprocess.run(setup, capture_output=True, text=True, check=False)
@@ -148,10 +150,14 @@ class Bench:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(changed)
             program, problem = self.build(mutant.backend, mutant.program)
-            return (False, problem) if problem else find(program, sound, mutant.tests)
+            return (False, problem) if problem else self.judge(mutant, program, sound)
         finally:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(original)
+
+    def judge(self, mutant, program, sound):
+        """As examine(), of the two programs."""
+        return find(program, sound, mutant.tests)
 
 
 def find(program, sound, tests):

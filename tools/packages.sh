@@ -18,6 +18,7 @@ libevent /usr/include/event2/event.h          libevent-dev
 test  c++                                     g++
 test  python3                                 python3
 test  /usr/include/criterion/criterion.h      libcriterion-dev
+test  /usr/include/event2/event.h             libevent-dev
 test  clang-14                                clang-14
 test  clang-format-14                         clang-format-14
 test  shellcheck                              shellcheck
@@ -26,6 +27,7 @@ test  curl                                    curl
 test  git                                     git
 bench python3                                 python3
 test  valgrind                                valgrind
+test  /usr/include/uv.h                       libuv1-dev
 full  valgrind                                valgrind
 full  /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux libclang-rt-14-dev
 full  strace                                  strace

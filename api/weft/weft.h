@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* All of weft: tasks, channels, select, scopes, time, descriptors. */
+/* All of weft: tasks, channels, select, scopes, time, descriptors, hosts. */
 #ifndef WEFT_WEFT_H
 #define WEFT_WEFT_H
 
 #include <weft/base.h>
 #include <weft/chan.h>
 #include <weft/fd.h>
+#include <weft/host.h>
 #include <weft/local.h>
 #include <weft/net.h>
 #include <weft/report.h>

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <weft/runtime.h>
+#include <weft/host.h>
 
 struct host_timer;
 struct host_watch;

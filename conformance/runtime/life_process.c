@@ -79,7 +79,8 @@ WEFT_TEST(life, 10b_a_start_without_a_system_call_fails_cleanly_or_works)
                                    SYS_epoll_ctl,
                                    SYS_sigaltstack,
                                    SYS_signalfd4,
-                                   SYS_madvise};
+                                   SYS_madvise,
+                                   SYS_process_madvise};
 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct harness_child child;

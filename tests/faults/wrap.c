@@ -211,6 +211,9 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
         return -1;
     }
 #endif
+#ifdef SYS_process_madvise
+    if (number == SYS_process_madvise && fails(FAULT_process_madvise)) return -1;
+#endif
     return __real_syscall(number, a, b, c, d, e, f);
 }
 

@@ -18,15 +18,15 @@
 #define FAULT_CALLS(one)                                                                     \
     one(malloc, ENOMEM) one(calloc, ENOMEM) one(realloc, ENOMEM)                             \
     one(posix_memalign, ENOMEM) one(mmap, ENOMEM) one(mprotect, ENOMEM)                      \
-    one(madvise, EINVAL) one(epoll_create1, EMFILE) one(epoll_ctl, ENOSPC)                   \
-    one(epoll_wait, EINTR) one(epoll_probe, ENOSYS) one(ppoll, EINTR) one(poll, EINTR)       \
-    one(eventfd, EMFILE) one(recv, ENOBUFS) one(send, ENOBUFS) one(recvmsg, ENOBUFS)         \
-    one(sendmsg, ENOBUFS) one(readv, EIO) one(writev, EIO) one(accept4, EMFILE)              \
-    one(connect, ECONNREFUSED) one(socket, EMFILE) one(bind, EADDRINUSE)                     \
-    one(listen, EADDRINUSE) one(setsockopt, ENOMEM) one(getsockopt, ENOBUFS)                 \
-    one(fcntl, EINVAL) one(fstat, ENOMEM) one(pipe2, EMFILE) one(open, EMFILE)               \
-    one(sigaltstack, ENOMEM) one(getrandom, EAGAIN) one(pthread_create, EAGAIN)              \
-    one(pthread_atfork, ENOMEM)
+    one(madvise, EINVAL) one(process_madvise, EPERM) one(epoll_create1, EMFILE)              \
+    one(epoll_ctl, ENOSPC) one(epoll_wait, EINTR) one(epoll_probe, ENOSYS)                   \
+    one(ppoll, EINTR) one(poll, EINTR) one(eventfd, EMFILE) one(recv, ENOBUFS)               \
+    one(send, ENOBUFS) one(recvmsg, ENOBUFS) one(sendmsg, ENOBUFS) one(readv, EIO)           \
+    one(writev, EIO) one(accept4, EMFILE) one(connect, ECONNREFUSED) one(socket, EMFILE)     \
+    one(bind, EADDRINUSE) one(listen, EADDRINUSE) one(setsockopt, ENOMEM)                    \
+    one(getsockopt, ENOBUFS) one(fcntl, EINVAL) one(fstat, ENOMEM) one(pipe2, EMFILE)        \
+    one(open, EMFILE) one(sigaltstack, ENOMEM) one(getrandom, EAGAIN)                        \
+    one(pthread_create, EAGAIN) one(pthread_atfork, ENOMEM)
 /* clang-format on */
 
 #define FAULT_ENUM(name, error) FAULT_##name,
