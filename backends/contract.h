@@ -47,8 +47,9 @@ struct weft_host {
 
 /*
  * All functions run on the thread that called open(), except wake(). They return 0 (poll: a
- * count) or a negative errno, never print, and never end the process. Optional members are NULL
- * in a backend that has no such thing; all others are set. [C-1]
+ * count) or a negative errno, never print, never end the process, and leave its signals and its
+ * children alone. Optional members are NULL in a backend that has no such thing; all others are
+ * set. [C-1]
  */
 struct weft_backend {
     const char *name;  /* as in -Dbackend=..., in test names and in reports */

@@ -17,7 +17,7 @@
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
 
-/* Marks the page at `first` and each `distance` bytes further on; how many of `count` were done, the
+/* Marks the page at `first` and each `distance` bytes further on; how many of `count` it did, the
  * first ones. */
 unsigned weft__guards_mark(char *first, size_t distance, unsigned count);
 

@@ -23,6 +23,7 @@
 #include "core/time.h"
 
 enum {
+    RUNTIMES_MAX = 64,  /* that are looked at when the process exits */
     AT_ONCE = 0,        /* as a deadline: long past on any monotonic clock */
     LATER_NS = 1000000, /* when the host turns its loop inside a task: the next try */
     NS_PER_MS = 1000000,
@@ -31,6 +32,9 @@ enum {
 /* What is attached to this thread, the latest first. */
 static _Thread_local struct runtime *attached;
 
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+
+static void watch_exit(void);
 static void turn(struct weft_host *hook);
 static void pass(struct runtime *runtime);
 static void settle(struct runtime *runtime, bool was_quiet);
@@ -62,6 +66,7 @@ int weft_attach(struct weft_runtime **ret, const struct weft_config *config, voi
         free(runtime);
         return result;
     }
+    (void)pthread_once(&exit_once, watch_exit);
     runtime->host.next = attached;
     attached = runtime;
     *ret = runtime->handle;
@@ -149,6 +154,27 @@ static int move_home(struct worker *worker)
     worker->backend_state = home;
     weft__fds_move(worker);
     return 0;
+}
+
+/* For those who asked for reports of leaks. */
+static void report_forgotten(void)
+{
+    if (weft__is_forked()) return;
+    struct weft_runtime *handles[RUNTIMES_MAX];
+    size_t count = weft__runtimes_hold(handles, RUNTIMES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct runtime *runtime = weft__runtime_enter(handles[i]);
+        if (runtime) {
+            if (runtime->host.is_hosted) weft__report_attached(runtime);
+            weft__runtime_leave(handles[i]);
+        }
+        (void)weft_runtime_unref(handles[i]); /* held until here */
+    }
+}
+
+static void watch_exit(void)
+{
+    (void)atexit(report_forgotten); /* without memory, nobody is told */
 }
 
 /* ---- turns ---- */

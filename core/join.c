@@ -30,14 +30,9 @@ int weft__join_take(struct task *target, int *ret_result)
     return 0;
 }
 
-int weft_join(weft_task handle, int *ret_result)
+/* The call proper, after its entry. */
+static inline int join(struct worker *worker, struct task *self, weft_task handle, int *ret_result)
 {
-    struct worker *worker = weft__worker();
-    if (unlikely(!worker || !worker->current)) return weft__not_in_task();
-    struct task *self = worker->current;
-    int refused = weft__enter(worker, self);
-    if (unlikely(refused)) return refused;
-
     struct task *target = task_of_handle(handle);
     if (unlikely(!target)) return -ESRCH;
     if (unlikely(target == self)) return -EDEADLK;
@@ -46,9 +41,27 @@ int weft_join(weft_task handle, int *ret_result)
     if (unlikely(self->no_sleep)) return self->no_sleep;
 
     weft__wait_for(self, &join_wait, target, ret_result);
-    task_open_joiners(target);
-    list_push_back(&target->joiners, &self->wait.waiter.link);
+    task_add_joiner(target, &self->wait.waiter);
     return weft__park(worker, self);
+}
+
+/* A function of its own, so that the usual case needs no stack frame. */
+__attribute__((noinline)) static int join_late(struct worker *worker,
+                                               struct task *self,
+                                               weft_task handle,
+                                               int *ret_result)
+{
+    int refused = weft__enter_late(worker, self);
+    return refused ? refused : join(worker, self, handle, ret_result);
+}
+
+int weft_join(weft_task handle, int *ret_result)
+{
+    struct worker *worker = weft__worker();
+    if (unlikely(!worker || !worker->current)) return weft__not_in_task();
+    struct task *self = worker->current;
+    if (weft__enters_late(worker, self)) return join_late(worker, self, handle, ret_result);
+    return join(worker, self, handle, ret_result);
 }
 
 int weft_detach(weft_task handle)

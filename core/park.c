@@ -57,19 +57,34 @@ static inline void save_context(struct worker *worker, struct task *task)
 {
     task->saved_errno = *worker->errno_location;
     if (likely(!worker->cxa)) return;
-    task->cxa_caught = worker->cxa->caught;
-    task->cxa_uncaught = worker->cxa->uncaught;
+    struct task_body *body = task_body(task);
+    body->cxa_caught = worker->cxa->caught;
+    body->cxa_uncaught = worker->cxa->uncaught;
 }
 
-static inline void load_context(struct worker *worker, struct task *task)
+static inline void take_over(struct worker *worker, struct task *task)
 {
     task->state = TASK_RUNNING;
     worker->current = task;
     worker->budget = READY_BUDGET;
+}
+
+static inline void load_context(struct worker *worker, struct task *task)
+{
+    take_over(worker, task);
     *worker->errno_location = task->saved_errno;
     if (likely(!worker->cxa)) return;
-    worker->cxa->caught = task->cxa_caught;
-    worker->cxa->uncaught = task->cxa_uncaught;
+    const struct task_body *body = task_body(task);
+    worker->cxa->caught = body->cxa_caught;
+    worker->cxa->uncaught = body->cxa_uncaught;
+}
+
+/* For a task that starts. */
+static inline void load_new_context(struct worker *worker, struct task *task)
+{
+    take_over(worker, task);
+    *worker->errno_location = 0;
+    if (unlikely(worker->cxa)) *worker->cxa = (struct cxa_globals){0};
 }
 
 /* For the worker's own stack, where posted functions run and weft_run() returns. */
@@ -80,6 +95,8 @@ static inline void load_own_context(struct worker *worker)
 }
 
 #if WEFT__SANITIZED
+
+#define FIBER(task) (&task_body(task)->fiber)
 
 /* The dead task's fibre can only be closed from another stack. */
 static void bury(struct worker *worker)
@@ -102,7 +119,14 @@ WEFT__NO_SANITIZE static int exchange(void **ret_from,
     return result;
 }
 
-#define FIBER(task) (&task_body(task)->fiber)
+WEFT__NO_SANITIZE static int exchange_new(struct task *from, struct task *next)
+{
+    weft__san_before_switch(FIBER(from), FIBER(next), false);
+    int result = weft__switch_start(&from->sp, next->stack->top, (intptr_t)next, weft__task_main);
+    weft__san_after_switch(FIBER(from));
+    bury(weft__worker());
+    return result;
+}
 
 #else
 
@@ -115,6 +139,11 @@ static inline int exchange(void **ret_from,
     (void)from_fiber;
     (void)to_fiber;
     return weft__switch(ret_from, to, value);
+}
+
+static inline int exchange_new(struct task *from, struct task *next)
+{
+    return weft__switch_start(&from->sp, next->stack->top, (intptr_t)next, weft__task_main);
 }
 
 #define FIBER(task) NULL
@@ -142,12 +171,10 @@ __attribute__((noinline)) static int switch_to_new(struct worker *worker,
     if (unlikely(!cache->free || next->flags & (TASK_EXTRAS | TASK_ROOT))) {
         return switch_slow(worker, self, next);
     }
-    struct stack *stack = weft__stack_get(cache, 0);
-    task_settle(next, stack);
-    void *sp = weft__switch_prepare(stack->top, weft__task_main);
+    task_settle(next, weft__stack_get(cache, 0));
     save_context(worker, self);
-    load_context(worker, next);
-    return exchange(&self->sp, sp, (intptr_t)next, FIBER(self), FIBER(next));
+    load_new_context(worker, next);
+    return exchange_new(self, next);
 }
 
 /* `next` is what was picked already, or NULL: an unstarted task, the task itself, or nobody. */
@@ -194,6 +221,9 @@ static bool prepare_start(struct worker *worker, struct task *task)
     }
     task_settle(task, stack);
     task->sp = weft__switch_prepare(stack->top, weft__task_main);
+    task->saved_errno = 0;
+    task_body(task)->cxa_caught = NULL;
+    task_body(task)->cxa_uncaught = 0;
     return true;
 }
 
@@ -300,9 +330,25 @@ static bool can_inherit(const struct worker *worker, struct task *next, const st
     return task_stack_size(next) <= stack->size && stack->size == worker->stacks.default_size;
 }
 
+/* The last step of a task that ended: its stack is put already. */
+WEFT__NO_SANITIZE static void leave_to(struct worker *worker, struct task *next, intptr_t value)
+{
+    load_context(worker, next);
+    weft__san_before_switch(&worker->dead_fiber, FIBER(next), true);
+    weft__switch_leave(next->sp, value);
+}
+
+/* Starts `next` in the place of the task that ended. */
+WEFT__NO_SANITIZE static void inherit(struct worker *worker, struct task *next, struct stack *stack)
+{
+    task_inherit(next, stack);
+    load_new_context(worker, next);
+    weft__san_before_switch(&worker->dead_fiber, FIBER(next), true);
+    weft__switch_restart(stack->top, weft__task_main, (intptr_t)next);
+}
+
 WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
 {
-    void *nowhere = NULL;
     struct task *next = next_after_end(worker, stack);
 
 #if WEFT__SANITIZED
@@ -310,37 +356,28 @@ WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
     worker->has_dead_fiber = true;
 #endif
 
+    bool starts = false;
     while (next && next->state == TASK_UNSTARTED) {
-        if (can_inherit(worker, next, stack)) {
-            task_settle(next, stack);
-            load_context(worker, next);
-            weft__san_before_switch(&worker->dead_fiber, FIBER(next), true);
-            weft__switch_restart(stack->top, weft__task_main, (intptr_t)next);
-        }
-        if (prepare_start(worker, next)) break;
+        if (can_inherit(worker, next, stack)) inherit(worker, next, stack);
+        starts = prepare_start(worker, next);
+        if (starts) break;
         next = next_task(worker);
     }
     weft__stack_put(&worker->stacks, stack); /* nobody takes it before we are off it */
-    if (!next) {
-        load_own_context(worker);
-        weft__san_before_switch(&worker->dead_fiber, &worker->fiber, true);
-        (void)weft__switch(&nowhere, worker->sp, 0);
-        WEFT_UNREACHABLE();
-    }
-    bool starts = next->state == TASK_UNSTARTED;
-    load_context(worker, next);
-    weft__san_before_switch(&worker->dead_fiber, FIBER(next), true);
-    (void)weft__switch(&nowhere, next->sp, starts ? (intptr_t)next : next->wake_result);
-    WEFT_UNREACHABLE();
+    if (next) leave_to(worker, next, starts ? (intptr_t)next : next->wake_result);
+
+    load_own_context(worker);
+    weft__san_before_switch(&worker->dead_fiber, &worker->fiber, true);
+    weft__switch_leave(worker->sp, 0);
 }
+
+#if WEFT__SANITIZED
 
 /* First thing on a new stack. */
 WEFT__NO_SANITIZE void weft__arrive(struct task *self)
 {
-#if WEFT__SANITIZED
     weft__san_enter(FIBER(self));
     bury(weft__worker());
-#else
-    (void)self;
-#endif
 }
+
+#endif

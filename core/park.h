@@ -29,13 +29,26 @@ int weft__yield_to_all(struct worker *worker, struct task *self);
 _Noreturn void weft__leave(struct worker *worker, struct stack *stack);
 
 /* The first thing on a task's stack. */
+#if WEFT__SANITIZED
 void weft__arrive(struct task *self);
+#else
+static inline void weft__arrive(struct task *self)
+{
+    (void)self;
+}
+#endif
 
 /* From the worker's own stack: runs tasks until none is ready or a turn is due. */
 void weft__run_ready(struct worker *worker);
 
 /* The slow part of weft__enter(): the budget is used up, or the call must fail. */
 int weft__enter_late(struct worker *worker, struct task *self);
+
+/* Charges the budget. True: weft__enter_late() must be asked. */
+static inline bool weft__enters_late(struct worker *worker, const struct task *self)
+{
+    return unlikely(--worker->budget < 0 || self->interrupt);
+}
 
 /*
  * Every cancellation point begins here: charges the budget (and lets others run when it is used
@@ -44,8 +57,7 @@ int weft__enter_late(struct worker *worker, struct task *self);
  */
 static inline int weft__enter(struct worker *worker, struct task *self)
 {
-    if (unlikely(--worker->budget < 0 || self->interrupt)) return weft__enter_late(worker, self);
-    return 0;
+    return weft__enters_late(worker, self) ? weft__enter_late(worker, self) : 0;
 }
 
 /* Marks a task ready that has been unlinked from everything, to run after those that are ready. */

@@ -75,18 +75,13 @@ void weft__record_free(struct task *task)
 
 static struct task *record_new(struct record_pool *pool)
 {
-    if (unlikely(pool->next_id == pool->last_id)) {
+    if (pool->next_id == pool->last_id) {
         /* relaxed: only uniqueness is asked of it */
         pool->next_id = atomic_fetch_add_explicit(&ids_taken, IDS_PER_BLOCK, memory_order_relaxed);
         pool->last_id = pool->next_id + IDS_PER_BLOCK;
     }
-    struct task *task = record_reuse(pool);
-    if (task) return task;
-
-    if (unlikely(pool->fresh == pool->end) && !add_chunk(pool)) return NULL;
-    task = pool->fresh++;
-    atomic_store_explicit(&task->id, pool->next_id++, memory_order_relaxed);
-    return task;
+    if (!pool->free && pool->fresh == pool->end && !add_chunk(pool)) return NULL;
+    return record_at_hand(pool);
 }
 
 static inline void record_free(struct record_pool *pool, struct task *task)

@@ -82,14 +82,20 @@ static inline void record_reclaim(struct record_pool *pool, struct task *task)
     pool->free_count++;
 }
 
-/* The usual case of weft__record_new(), for the worker's own pool: a used record and an id at hand;
- * else NULL. */
-static inline struct task *record_reuse(struct record_pool *pool)
+/* The usual case of weft__record_new(), for the worker's own pool: a record and an id at hand; else
+ * NULL. */
+static inline struct task *record_at_hand(struct record_pool *pool)
 {
+    if (__builtin_expect(pool->next_id == pool->last_id, 0)) return NULL;
     struct task *task = pool->free;
-    if (!task || pool->next_id == pool->last_id) return NULL;
-    pool->free = task->next;
-    pool->free_count--;
+    if (task) {
+        pool->free = task->next;
+        pool->free_count--;
+    } else {
+        task = pool->fresh;
+        if (__builtin_expect(task == pool->end, 0)) return NULL;
+        pool->fresh = task + 1;
+    }
     atomic_store_explicit(&task->id, pool->next_id++, memory_order_relaxed);
     return task;
 }

@@ -165,7 +165,9 @@ void weft__report_survivors(struct runtime *runtime)
     put_count(&dump, count_tasks(runtime, weft__dump_is_alive));
     weft__text_put(&dump.text, " did not end within ");
     weft__text_duration(&dump.text, runtime->settings.config.grace_ns);
-    put_line(&dump, " after the root, and will never be resumed");
+    put_line(&dump,
+             runtime->host.is_hosted ? " after the detach, and will never be resumed"
+                                     : " after the root, and will never be resumed");
     (void)weft__dump_tasks(&dump, weft__dump_is_alive);
     (void)weft__dump_close(&dump);
 }
@@ -195,8 +197,19 @@ void weft__report_outliving(struct runtime *runtime)
     struct dump dump;
     open_report(&dump, runtime);
     put_count(&dump, count);
-    put_line(&dump, " alive when the root returned");
+    put_line(&dump,
+             runtime->host.is_hosted ? " alive when the loop was detached"
+                                     : " alive when the root returned");
     (void)weft__dump_tasks(&dump, outlives_root);
+    (void)weft__dump_close(&dump);
+}
+
+void weft__report_attached(struct runtime *runtime)
+{
+    if (!runtime->settings.reports_leaks) return;
+    struct dump dump;
+    open_report(&dump, runtime);
+    put_line(&dump, "weft: a runtime is still attached at exit: weft_detach_loop() was not called");
     (void)weft__dump_close(&dump);
 }
 
@@ -264,34 +277,49 @@ static void signal_close(int signal)
     (void)sigaction(signal, &dump_signals[signal].former, NULL);
 }
 
+static void dump_in_handler(struct runtime *runtime)
+{
+    struct dump dump;
+    weft__dump_open(&dump, runtime, runtime->settings.config.report_fd, true);
+    weft__dump_all(&dump);
+    (void)weft__dump_close(&dump);
+}
+
+static struct reporter *next_reporter(struct reporter *reporter)
+{
+    return atomic_load_explicit(&reporter->next, memory_order_acquire);
+}
+
+/* Its thread has several runtimes in its loop, and got the signal for an earlier one. */
+static bool is_asked_by(struct reporter *first, const struct reporter *which)
+{
+    for (struct reporter *at = first; at != which; at = next_reporter(at)) {
+        if (at->thread == which->thread) return true;
+    }
+    return false;
+}
+
 static void on_dump_signal(int signal, siginfo_t *info, void *context)
 {
     (void)info;
     (void)context;
     int saved_errno = errno;
     pid_t thread = gettid();
-    struct reporter *own = NULL;
+    bool is_passed_on = false;
     /* seq_cst, both: pairs with weft__report_close() */
     atomic_fetch_add_explicit(&readers, 1, memory_order_seq_cst);
     struct reporter *first = atomic_load_explicit(&reporters, memory_order_seq_cst);
-    for (struct reporter *at = first; at;
-         at = atomic_load_explicit(&at->next, memory_order_acquire)) {
-        if (at->thread == thread) own = at;
+    for (struct reporter *at = first; at; at = next_reporter(at)) {
+        if (at->thread != thread) continue; /* relaxed: a mere mark, whose message is the signal */
+        if (atomic_exchange_explicit(&at->asked, false, memory_order_relaxed)) is_passed_on = true;
     }
-
-    /* relaxed: a mere mark, whose message is the signal */
-    bool is_passed_on = own && atomic_exchange_explicit(&own->asked, false, memory_order_relaxed);
-    struct reporter *at = is_passed_on ? NULL : first;
-    for (; at; at = atomic_load_explicit(&at->next, memory_order_acquire)) {
-        if (at == own) continue;
+    for (struct reporter *at = is_passed_on ? NULL : first; at; at = next_reporter(at)) {
+        if (at->thread == thread || is_asked_by(first, at)) continue;
         atomic_store_explicit(&at->asked, true, memory_order_relaxed);
         (void)tgkill(getpid(), at->thread, signal); /* it lives: see weft__report_close() */
     }
-    if (own) {
-        struct dump dump;
-        weft__dump_open(&dump, own->runtime, own->runtime->settings.config.report_fd, true);
-        weft__dump_all(&dump);
-        (void)weft__dump_close(&dump);
+    for (struct reporter *at = first; at; at = next_reporter(at)) {
+        if (at->thread == thread) dump_in_handler(at->runtime);
     }
     /* release: pairs with the wait in weft__report_close() */
     atomic_fetch_sub_explicit(&readers, 1, memory_order_release);

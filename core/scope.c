@@ -49,6 +49,7 @@ static int open_scope(struct scope *scope, unsigned flags, const char *site)
     scope->ret_status = NULL;
     scope->site = site;
     scope->joinable = 0;
+    self->flags |= TASK_LINKED;
     self->scope = scope;
     if (unlikely(self->interrupt || self->no_sleep || flags)) weft__scope_refresh(self);
     return 0;
@@ -122,12 +123,6 @@ int(weft_scope_spawn_with)(struct weft_scope *scope,
                            void *arg)
 {
     return weft_scope_spawn_with_at(scope, ret, options, fn, arg, NULL);
-}
-
-int weft_scope_spawn_at(
-    struct weft_scope *scope, weft_task *ret, weft_fn fn, void *arg, const char *site)
-{
-    return weft_scope_spawn_with_at(scope, ret, NULL, fn, arg, site);
 }
 
 int(weft_scope_spawn)(struct weft_scope *scope, weft_task *ret, weft_fn fn, void *arg)

@@ -399,8 +399,7 @@ static int enlist(struct look *look, struct task *self, struct weft_case *which)
     case WEFT_CASE_WRITABLE:
         return weft__fd_enlist(look->worker, (int)which->number, FD_WRITE, waiter);
     case WEFT_CASE_JOINED:
-        task_open_joiners(which->object);
-        list_push_back(&((struct task *)which->object)->joiners, &waiter->link);
+        task_add_joiner(which->object, waiter);
         return 0;
     default:
         return 0;

@@ -17,53 +17,83 @@
 #include "core/runtime.h"
 #include "core/scope.h"
 
+static int spawn_late(
+    struct worker *worker, weft_task *ret, weft_fn fn, void *arg, const char *site);
 static int fill(struct task *task, const struct spawn_request *request);
-static void join_scope(struct task *task);
 static int fill_options(struct task *task, const struct weft_spawn_options *options);
 static int fill_args(struct task *task, const struct spawn_request *request);
 static void clean_up(struct worker *worker, struct task *self);
 static void finish(struct worker *worker, struct task *task, int result);
+static void finish_linked(struct worker *worker, struct task *task);
+static void finish_root(struct worker *worker, int result);
 static bool give_to_one(struct task *task);
 static bool give_result(struct task *task);
 
 /* ---- spawn ---- */
 
-/* A task of the root scope without options: what most spawns are. NULL: no memory. */
-static inline struct task *spawn_plain(struct worker *worker,
-                                       weft_fn fn,
-                                       const char *site,
-                                       bool detached)
+/* A record and room in the ready queue, if both are at hand; else NULL. */
+static inline struct task *take_record(struct worker *worker)
+{
+    const struct ready *ready = &worker->ready;
+    if (unlikely(!ready->batch_is_open && ready->batch_count > ready->batch_mask)) return NULL;
+    return record_at_hand(&worker->records);
+}
+
+/* NULL: no memory. */
+static struct task *make_record(struct worker *worker)
 {
     struct ready *ready = &worker->ready;
-    if (unlikely(!ready->batch_is_open && ready->batch_count > ready->batch_mask) &&
-        weft__ready_reserve_batch(ready) < 0) {
-        return NULL;
-    }
-    struct task *task = record_reuse(&worker->records);
-    if (unlikely(!task)) {
-        task = weft__record_new(&worker->records);
-        if (!task) return NULL;
-    }
+    if (!ready->batch_is_open && weft__ready_reserve_batch(ready) < 0) return NULL;
+    return weft__record_new(&worker->records);
+}
+
+/* Makes it a task of the root scope without options: what most are. */
+static inline void begin(
+    struct worker *worker, struct task *task, weft_fn fn, const char *site, bool detached)
+{
     task->state = TASK_UNSTARTED;
     task->flags = detached ? TASK_DETACHED : 0;
     task->interrupt = worker->runtime->is_cancelled ? -ECANCELED : 0;
     task->no_sleep = 0;
     task->ignored = 0;
-    task->saved_errno = 0;
-    task->cxa_uncaught = 0;
-    task->cxa_caught = NULL;
     task->worker = worker;
     task->fn = fn;
     task->site = site;
     worker->tasks_total++;
-    return task;
+}
+
+static inline void join_scope(struct task *task, struct scope *home)
+{
+    task->flags |= TASK_LINKED;
+    task->home = home;
+    task->scope = home;
+    list_push_back(&home->children, &task->sibling);
+    if (!(task->flags & TASK_DETACHED)) home->joinable++;
+
+    const struct task *owner = home->owner;
+    if (unlikely(owner->scope != home)) {
+        weft__scope_refresh(task);
+        return;
+    }
+    task->interrupt = owner->interrupt; /* in the same scope the same holds for both */
+    task->no_sleep = owner->no_sleep;
+}
+
+static inline void enqueue(struct worker *worker, struct task *task, weft_task *ret)
+{
+    ready_push_unstarted(&worker->ready, task);
+    if (ret) *ret = task_handle(task);
 }
 
 int weft__spawn(struct worker *worker, const struct spawn_request *request)
 {
     if (unlikely(!request->fn)) return -EINVAL;
-    struct task *task = spawn_plain(worker, request->fn, request->site, !request->ret);
-    if (unlikely(!task)) return -ENOMEM;
+    struct task *task = take_record(worker);
+    if (unlikely(!task)) {
+        task = make_record(worker);
+        if (!task) return -ENOMEM;
+    }
+    begin(worker, task, request->fn, request->site, !request->ret);
 
     int result = fill(task, request);
     if (unlikely(result < 0)) {
@@ -71,32 +101,17 @@ int weft__spawn(struct worker *worker, const struct spawn_request *request)
         weft__record_free(task);
         return result;
     }
-    if (task->home) join_scope(task);
-    ready_push_unstarted(&worker->ready, task);
-    if (request->ret) *request->ret = task_handle(task);
+    if (request->home) join_scope(task, request->home);
+    enqueue(worker, task, request->ret);
     return 0;
 }
 
-/* What the request asks for beyond spawn_plain(). On failure nothing is left in the record. */
+/* What the request asks for beyond begin(), but for the scope. On failure nothing is left. */
 static int fill(struct task *task, const struct spawn_request *request)
 {
     task->plain.arg = request->arg;
-    int result = 0;
-    if (request->options) {
-        result = fill_options(task, request->options);
-    } else if (request->args_size > 0) {
-        result = fill_args(task, request);
-    }
-    if (result == 0) task->home = request->home;
-    return result;
-}
-
-static void join_scope(struct task *task)
-{
-    list_push_back(&task->home->children, &task->sibling);
-    if (!(task->flags & TASK_DETACHED)) task->home->joinable++;
-    task->scope = task->home;
-    weft__scope_refresh(task);
+    if (request->options) return fill_options(task, request->options);
+    return request->args_size > 0 ? fill_args(task, request) : 0;
 }
 
 int weft__task_prepare(struct record_pool *pool,
@@ -111,9 +126,6 @@ int weft__task_prepare(struct record_pool *pool,
     task->interrupt = 0;
     task->no_sleep = 0;
     task->ignored = 0;
-    task->saved_errno = 0;
-    task->cxa_uncaught = 0;
-    task->cxa_caught = NULL;
     task->fn = request->fn;
     task->site = request->site;
     int result = fill(task, request);
@@ -154,11 +166,17 @@ static int fill_options(struct task *task, const struct weft_spawn_options *opti
     return 0;
 }
 
+/* Up to TASK_ARGS_SIZE bytes. */
+static inline void copy_args(struct task *task, const void *args, size_t size)
+{
+    memcpy(task->args, args, size);
+    task->flags |= TASK_ARGS_INLINE;
+}
+
 static int fill_args(struct task *task, const struct spawn_request *request)
 {
     if (request->args_size <= TASK_ARGS_SIZE) {
-        memcpy(task->args, request->args, request->args_size);
-        task->flags |= TASK_ARGS_INLINE;
+        copy_args(task, request->args, request->args_size);
         return 0;
     }
     void *copy = malloc(request->args_size);
@@ -181,6 +199,13 @@ const char *weft__task_name(const struct task *task)
     return task->flags & TASK_EXTRAS ? task->plain.extras->name : NULL;
 }
 
+/* Deferred calls, local values, or scopes of its own that are open. */
+static inline bool leaves_work(const struct task *self, const struct task_body *body)
+{
+    if (body->deferred || body->locals) return true;
+    return self->flags & TASK_LINKED && self->scope != self->home;
+}
+
 void weft__task_main(intptr_t value)
 {
     struct task *self = (struct task *)value;
@@ -194,10 +219,7 @@ void weft__task_main(intptr_t value)
     struct worker *worker = weft__worker();
     if (unlikely(!worker)) _exit(result & 255); /* a forked child returned into its parent's task */
     const struct task_body *body = task_body(self);
-    if (unlikely(body->deferred || body->locals || self->scope != self->home ||
-                 config->on_task_end)) {
-        clean_up(worker, self);
-    }
+    if (unlikely(leaves_work(self, body) || config->on_task_end)) clean_up(worker, self);
     struct stack *stack = self->stack;
     finish(worker, self, result);
     weft__leave(worker, stack);
@@ -211,7 +233,7 @@ static void clean_up(struct worker *worker, struct task *self)
     self->flags |= TASK_ENDING;
     weft__scope_refresh(self);
     struct task_body *body = task_body(self);
-    while (body->deferred || body->locals || self->scope != self->home) {
+    while (leaves_work(self, body)) {
         weft__defer_run(self);
         weft__locals_free(body); /* a destructor may defer, and set another value */
         weft__scope_close_all(self);
@@ -222,28 +244,38 @@ static void clean_up(struct worker *worker, struct task *self)
 /* Publishes the result; the record may be gone afterwards. */
 static inline void finish(struct worker *worker, struct task *task, int result)
 {
+    const unsigned unusual = TASK_LINKED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT;
     task->stack = NULL;
-    task->scope = NULL;
     task->state = TASK_ENDED;
     task->result = result;
     worker->tasks_ended++;
-
-    bool taken = task->flags & TASK_DETACHED;
-    if (task->joiners.head.next && (give_to_one(task) || give_result(task))) taken = true;
-    if (unlikely(task->flags & TASK_ROOT)) {
-        weft__report_outliving(worker->runtime);
-        worker->runtime->root = NULL;
-        worker->runtime->root_result = result;
-        worker_end_period(worker); /* the loop wants to know */
+    if (task->flags & unusual) {
+        finish_linked(worker, task);
+    } else if (task->flags & TASK_DETACHED) {
+        record_reclaim(&worker->records, task);
     }
+}
+
+__attribute__((noinline)) static void finish_linked(struct worker *worker, struct task *task)
+{
+    unsigned flags = task->flags;
+    bool taken = flags & TASK_DETACHED;
+    task->scope = NULL;
+    if (task->joiners.head.next && (give_to_one(task) || give_result(task))) taken = true;
+    if (unlikely(flags & TASK_ROOT)) finish_root(worker, task->result);
     if (task->home) weft__scope_child_ended(task, taken);
     if (!taken) return;
-    bool is_plain = !task->home && !(task->flags & (TASK_EXTRAS | TASK_ARGS_OWNED));
-    if (likely(is_plain)) {
-        record_reclaim(&worker->records, task);
-    } else {
-        weft__task_release(task);
-    }
+    task->home = NULL; /* the scope has let go of it */
+    if (unlikely(flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) weft__task_forsake(task);
+    record_reclaim(&worker->records, task);
+}
+
+__attribute__((noinline)) static void finish_root(struct worker *worker, int result)
+{
+    weft__report_outliving(worker->runtime);
+    worker->runtime->root = NULL;
+    worker->runtime->root_result = result;
+    worker_end_period(worker); /* the loop wants to know */
 }
 
 /* The usual case of give_result(): one task waits, in weft_join(). */
@@ -255,7 +287,7 @@ static inline bool give_to_one(struct task *task)
     struct task *joiner = waiter_of_link(link)->task;
     if (unlikely(link != &joiner->wait.waiter.link)) return false;
 
-    list_remove(link);
+    *link = (struct list_node){0}; /* it stood there alone */
     task->joiners = (struct list){0};
     int *ret_result = joiner->wait.value;
     if (ret_result) *ret_result = task->result;
@@ -264,7 +296,7 @@ static inline bool give_to_one(struct task *task)
 }
 
 /* Wakes whoever joins; true if somebody did. */
-static bool give_result(struct task *task)
+__attribute__((noinline)) static bool give_result(struct task *task)
 {
     bool taken = false;
     while (!list_is_empty(&task->joiners)) {
@@ -325,17 +357,40 @@ static inline int spawn_from_here(const struct spawn_request *request)
     return weft__spawn(worker, request);
 }
 
+/* Tail calls in place of the slow cases keep the usual one free of a stack frame. */
 int weft_spawn_at(weft_task *ret, weft_fn fn, void *arg, const char *site)
 {
     struct worker *worker = weft__worker();
     if (unlikely(!worker)) return weft__not_in_task();
     if (unlikely(!fn)) return -EINVAL;
-    struct task *task = spawn_plain(worker, fn, site, !ret);
-    if (unlikely(!task)) return -ENOMEM;
+    struct task *task = take_record(worker);
+    if (unlikely(!task)) return spawn_late(worker, ret, fn, arg, site);
 
+    begin(worker, task, fn, site, !ret);
     task->plain.arg = arg;
-    ready_push_unstarted(&worker->ready, task);
-    if (ret) *ret = task_handle(task);
+    enqueue(worker, task, ret);
+    return 0;
+}
+
+__attribute__((noinline)) static int spawn_late(
+    struct worker *worker, weft_task *ret, weft_fn fn, void *arg, const char *site)
+{
+    return weft__spawn(worker,
+                       &(struct spawn_request){.ret = ret, .fn = fn, .arg = arg, .site = site});
+}
+
+int weft_scope_spawn_at(
+    struct weft_scope *scope, weft_task *ret, weft_fn fn, void *arg, const char *site)
+{
+    struct worker *worker = weft__worker();
+    bool is_usual = worker && fn && scope_is_open(scope_of(scope));
+    struct task *task = likely(is_usual) ? take_record(worker) : NULL;
+    if (unlikely(!task)) return weft_scope_spawn_with_at(scope, ret, NULL, fn, arg, site);
+
+    begin(worker, task, fn, site, !ret);
+    task->plain.arg = arg;
+    join_scope(task, scope_of(scope));
+    enqueue(worker, task, ret);
     return 0;
 }
 
@@ -363,19 +418,26 @@ int(weft_spawn_with)(weft_task *ret,
 }
 
 int weft_spawn_copy_at(weft_task *ret,
-                       struct weft_scope *scope,
+                       struct weft_scope *public_scope,
                        weft_fn fn,
                        const void *args,
                        size_t size,
                        const char *site)
 {
-    if (scope && !scope_is_open(scope_of(scope))) return -EINVAL;
-    return spawn_from_here(&(struct spawn_request){.ret = ret,
-                                                   .fn = fn,
-                                                   .args = args,
-                                                   .args_size = size,
-                                                   .site = site,
-                                                   .home = scope ? scope_of(scope) : NULL});
+    struct scope *scope = public_scope ? scope_of(public_scope) : NULL;
+    if (unlikely(scope && !scope_is_open(scope))) return -EINVAL;
+    struct worker *worker = weft__worker();
+    bool is_usual = worker && fn && size - 1 < TASK_ARGS_SIZE;
+    struct task *task = likely(is_usual) ? take_record(worker) : NULL;
+    if (unlikely(!task)) {
+        return spawn_from_here(&(struct spawn_request){
+            .ret = ret, .fn = fn, .args = args, .args_size = size, .site = site, .home = scope});
+    }
+    begin(worker, task, fn, site, !ret);
+    copy_args(task, args, size);
+    if (scope) join_scope(task, scope);
+    enqueue(worker, task, ret);
+    return 0;
 }
 
 int weft_yield(void)

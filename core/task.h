@@ -49,6 +49,7 @@ enum {
     TASK_ENDING = 1 << 5,      /* its function returned: deferred calls run, shielded */
     TASK_ROOT = 1 << 6,        /* what weft_run() started */
     TASK_NAMED_BUSY = 1 << 7,  /* ignored its cancellation 1,000 calls in a row; in the reports */
+    TASK_LINKED = 1 << 8,      /* line 2 says something: it has, or had, joiners or a scope */
 };
 
 /* Options that differ from the default; owned by the record. */
@@ -62,7 +63,8 @@ struct task_extras {
 
 /*
  * A free record is zero but for `next` and line 1. A spawn writes lines 0 and 1 only; line 2 is
- * first touched when the task runs or somebody joins it, line 3 when it sleeps.
+ * first touched when somebody joins the task, or it is in a scope, line 3 when it sleeps. So most
+ * tasks that never sleep live and die in two lines: TASK_LINKED says whether to look further.
  */
 struct task {
     /* Line 0: touched by every switch. */
@@ -72,14 +74,13 @@ struct task {
     int result;           /* of its function, once it has ended */
     _Atomic(uint64_t) id; /* 0 in a free record; other threads read it, relaxed */
     struct worker *worker;
-    uint8_t state; /* enum task_state */
-    uint8_t flags;
+    struct stack *stack; /* NULL before the first run and after the end */
+    uint8_t state;       /* enum task_state */
+    uint16_t flags;
     int16_t interrupt; /* what a blocking call fails with at entry: 0, -ECANCELED, -ETIMEDOUT */
     int16_t no_sleep;  /* in a try scope: what a blocking call fails with instead of sleeping */
     uint16_t ignored;  /* failed entries in a row */
-    int saved_errno;
-    unsigned cxa_uncaught; /* the second word of __cxa_get_globals() */
-    void *cxa_caught;      /* the first */
+    int saved_errno;   /* of a suspended task */
 
     /* Line 1: how it starts. */
     union {
@@ -97,11 +98,10 @@ struct task {
     struct list_node sibling; /* in its home scope's children (never for the root scope) */
     struct scope *home;       /* where it was spawned; NULL: the root scope. Ends after the task */
     struct scope *scope;      /* its current scope; `home` if it has none of its own open */
-    struct stack *stack;      /* NULL before the first run and after the end */
     uint64_t since_turn;      /* the worker's turn in which it went to sleep */
 
     /* Line 3: what it waits for. */
-    struct wait wait;
+    _Alignas(64) struct wait wait;
     uintptr_t remote_next; /* in the inbox of its worker */
     unsigned remote;       /* what its place there asks for: enum remote_request in worker.h */
 };
@@ -114,6 +114,8 @@ struct task_body {
     struct timer timer; /* of a sleep or a select */
     void **locals;      /* WEFT_LOCAL_KEYS_MAX task-local values, or NULL */
     struct deferred *deferred;
+    void *cxa_caught;      /* of a suspended task: the first word of __cxa_get_globals() ... */
+    unsigned cxa_uncaught; /* ... and the second */
     struct sanitizer_fiber fiber;
 };
 
@@ -130,9 +132,11 @@ static inline uint64_t task_id(const struct task *task)
     return atomic_load_explicit(&((struct task *)(uintptr_t)task)->id, memory_order_relaxed);
 }
 
-static inline void task_open_joiners(struct task *task)
+static inline void task_add_joiner(struct task *task, struct waiter *waiter)
 {
+    task->flags |= TASK_LINKED;
     if (!task->joiners.head.next) list_open(&task->joiners);
+    list_push_back(&task->joiners, &waiter->link);
 }
 
 /* Usable bytes that were asked for at spawn; 0: the default. */
@@ -141,18 +145,24 @@ static inline size_t task_stack_size(const struct task *task)
     return task->flags & TASK_EXTRAS ? task->plain.extras->stack_size : 0;
 }
 
-/* Gives a task that is about to start its stack. */
-static inline void task_settle(struct task *task, struct stack *stack)
+/* Gives a task that is about to start the stack of one that ended, which left nothing in it. */
+static inline void task_inherit(struct task *task, struct stack *stack)
 {
     task->stack = stack;
-    task->scope = task->home;
     stack->task_id = task_id(task);
     struct task_body *body = task_body(task);
     body->task = task;
+    weft__san_open(&body->fiber, stack);
+}
+
+/* Gives a task that is about to start its stack. */
+static inline void task_settle(struct task *task, struct stack *stack)
+{
+    struct task_body *body = (struct task_body *)(void *)stack->body;
     body->timer.place = 0;
     body->locals = NULL;
     body->deferred = NULL;
-    weft__san_open(&body->fiber, stack);
+    task_inherit(task, stack);
 }
 
 static inline weft_task task_handle(struct task *task)

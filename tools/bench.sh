@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# bench.sh [ARGS], bench.sh echo [ARGS]: builds the benchmarks as users build the library, then
-# hands over to bench/run (tasks, channels, timers) or bench/echo/run (TCP on every backend).
+# bench.sh [ARGS], bench.sh echo|loops [ARGS]: builds the benchmarks as users build the library and
+# hands over to bench/run (the core beside peers), bench/echo/run (TCP beside plain servers) or
+# bench/loops (the backends beside each other).
 set -eu
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
 
@@ -19,6 +20,11 @@ echo)
     shift
     prepare bench-compare -Dcompare=true
     exec "$root/bench/echo/run" "$@"
+    ;;
+loops)
+    shift
+    prepare bench-compare -Dcompare=true
+    exec "$root/bench/loops" "$@"
     ;;
 esac
 for backend in epoll fake; do

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The build folders that the tests use, and how a program's TAP output is read.
+"""The build folders of tests, how a test of one is run, and how TAP output is read.
 
-builds.py BACKEND... prepares the folders of backends.
+builds.py: prepares build/compare, where every backend is.
 """
 
 import collections
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -16,8 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def read_backends():
     """The lines of backends/list.txt, the one list."""
     with open(os.path.join(ROOT, "backends", "list.txt"), encoding="utf-8") as file:
-        names = file.read().split()
-    return [name for name in names if os.path.isdir(os.path.join(ROOT, "backends", name))]
+        return file.read().split()
 
 
 BACKENDS = read_backends()
@@ -51,8 +52,73 @@ def preset(*names):
     return [f"--native-file={ROOT}/tools/presets/{name}.ini" for name in names]
 
 
-def backend_options(backend):
-    return preset("release") + [f"-Dweft_backend={backend}"]
+# One folder with a library per backend, which `test` and `conform` share.
+COMPARE = "compare"
+COMPARE_OPTIONS = preset("release") + ["-Dcompare=true"]
+
+
+def read_tests(name):
+    """What meson.build calls test(), in the folder NAME."""
+    path = os.path.join(folder(name), "meson-info", "intro-tests.json")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        tests = json.load(file)
+    for test in tests:
+        test["suite"] = [suite.removeprefix("weft:") for suite in test["suite"]]
+    return tests
+
+
+def run_limited(command, environment, place, limit):
+    """(exit status, stdout, stderr); what is still alive after `limit` seconds is killed."""
+    try:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=place,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        return -1, "", str(error)
+    try:
+        output, errors = process.communicate(timeout=limit)
+        return process.returncode, output, errors
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, errors = process.communicate()
+        return -1, output, errors + f"\nkilled after {limit} s"
+
+
+def run_test(test, name, wrapper=(), patience=1, rows=()):
+    """The results of one of read_tests(NAME): every row in TAP counts on its own, a crash as one.
+
+    wrapper: an emulator or the like; patience: how many times slower than usual programs run there;
+    rows: which tests of a conformance program run, if not all.
+    """
+    environment = {**os.environ, "MALLOC_PERTURB_": "165", **test["env"]}
+    environment["WEFT_TEST_TIMEOUT_FACTOR"] = str(patience)
+    command = list(test["cmd"])
+    if command[0].startswith(folder(name)):  # a program of ours, not a script
+        command = list(wrapper) + command
+    if test["name"].startswith("conformance-runtime"):
+        command += rows
+    place = test["workdir"] or folder(name)
+    limit = test["timeout"] * patience
+    status, output, errors = run_limited(command, environment, place, limit)
+    if test["protocol"] != "tap":
+        state = {0: "passed", 77: "skipped"}.get(status, "failed")
+        return [Result(test["name"], state, (output + errors).splitlines() or ["no output"])]
+
+    results = read_tap(output)
+    if not results or status != 0 and all(result.state != "failed" for result in results):
+        detail = [f"exit status {status}"] + errors.splitlines()
+        results.append(Result("everything", "failed", detail))
+    return results
 
 
 TAP_LINE = re.compile(r"^\s{0,4}(not ok|ok)\b\s*\d*\s*-?\s*(\S+)\s*(.*)$")
@@ -80,5 +146,4 @@ def read_tap(text):
 
 
 if __name__ == "__main__":
-    failures = [prepare(name, backend_options(name)) for name in sys.argv[1:]]
-    sys.exit("\n".join(filter(None, failures)) or 0)
+    sys.exit(prepare(COMPARE, COMPARE_OPTIONS) or 0)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""differential_mutants.py [--tenth K] [--jobs N] [--all] [NAME...]: are faults found
-by generated programs?
+"""differential_mutants.py [--tenth K] [--jobs N] [--all] [NAME...]: are faults found by programs?
 
 Each mutant that conformance/differential/mutants.txt names is planted in a copy of the tree, as by
 mutants.py, and must be found within 200 programs: one of them sees a violation, hangs or dies, or

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `./weft doctor` asks the library itself: which guards task stacks get on this machine.
+ * What `./weft doctor` asks the library itself: what its loop is, and which guards task stacks
+ * get here.
  */
 #include <stdio.h>
 
 #include <weft/weft.h>
 
+#include "backends/contract.h"
 #include "core/stack.h"
 
 int main(void)
@@ -16,6 +18,7 @@ int main(void)
            weft_version() / 100 % 100,
            weft_version() % 100,
            weft_backend_name());
+    printf("%-16s %s\n", "loop", weft__backend.facts().library);
     switch (weft__stack_guards()) {
     case STACK_GUARDS_MARKER:
         printf("%-16s marker: a million guarded stacks need few mappings\n", "stack guards");

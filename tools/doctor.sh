@@ -18,6 +18,13 @@ library_version() { # library_version PKG-CONFIG-NAME HEADER: by either, or "mis
     pkg-config --modversion "$1" 2>/dev/null && return
     if [ -e "/usr/include/$2" ]; then echo found; else echo missing; fi
 }
+shared_names() { # how many functions libev and libevent both export; fails if one is missing
+    for file in libev.so libevent_core.so; do
+        path=$(cc -print-file-name=$file 2>/dev/null)
+        [ -e "$path" ] || return 1
+        nm -D --defined-only "$path" 2>/dev/null | sed -n 's/.* T //p' | sort -u
+    done | sort | uniq -d | grep -c .
+}
 
 say compiler "$(version cc --version)"
 say meson "$(version meson --version)"
@@ -35,6 +42,10 @@ fi
 say libuv "$(library_version libuv uv.h)"
 say libev "$(library_version libev ev.h)"
 say libevent "$(library_version libevent event2/event.h)"
+if count=$(shared_names) && [ "$count" -gt 0 ]; then
+    say "libev, libevent" \
+        "$count common names: linked with -lev before -levent_core, weft on libevent says -ELIBBAD"
+fi
 
 status=0
 for set in run cxx libuv libev libevent test full; do

@@ -29,11 +29,8 @@ shift
 }
 source=$(readlink -f -- "$file")
 
-backends=
-while read -r name; do
-    [ ! -d "$root/backends/$name" ] || backends="$backends $name"
-done <"$root/backends/list.txt"
-case "$backends all " in
+backends=" $(tr '\n' ' ' <"$root/backends/list.txt")"
+case "${backends}all " in
 *" $backend "*) ;;
 *)
     echo "weft: no backend is called '$backend'; there are:$backends" >&2

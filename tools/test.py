@@ -1,33 +1,52 @@
 # SPDX-License-Identifier: MIT
-"""test.py [--full] [PART...]: builds and tests everything, or only the parts named, each in a build
+"""test.py [--full | --tenth K | --soak HOURS] [PART...]: builds and tests, each part in a build
 folder of its own. The last line says `N passed, N failed`, counting every test.
+
+Nothing: every row once per backend, plain; the core under ASan; style, ABI, install, ... --full:
+also sanitizers and Valgrind on every backend, mutants, seeds, fault injection. --tenth K: the first
+tier and the K-th tenth of the rest; `auto` takes it from the commit's hash. --soak: the seeds and
+the load for so long, on every backend in turn.
 """
 
+import argparse
 import concurrent.futures
 import dataclasses
 import glob
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 
-from builds import ROOT, Result, backend_options, folder, prepare, preset, read_tap
+from builds import (
+    BACKENDS,
+    COMPARE,
+    COMPARE_OPTIONS,
+    ROOT,
+    Result,
+    prepare,
+    preset,
+    read_tap,
+    read_tests,
+    run_test,
+)
 
 
 @dataclasses.dataclass
-class Build:
-    """A build folder, and which suites run there."""
+class Part:
+    """A build folder, and which suites run there; or a script that prints TAP."""
 
     name: str
-    options: list  # how Meson configures it
-    suites: list
+    options: list = dataclasses.field(default_factory=list)  # how Meson configures it
+    suites: list = dataclasses.field(default_factory=list)
+    folder: str = ""  # if not NAME
+    backends: list = dataclasses.field(default_factory=list)  # only tests of these; empty: all
     wrapper: list = dataclasses.field(default_factory=list)  # an emulator or the like
     patience: int = 1  # how many times slower than usual programs run there
     needs: list = dataclasses.field(default_factory=list)  # commands without which it is skipped
     rows: list = dataclasses.field(default_factory=list)  # of conformance-runtime; empty: all
+    script: list = dataclasses.field(default_factory=list)
+    is_tenfold: bool = False  # the script takes --tenth K itself
 
 
 ONCE = ["entry", "style", "headers", "compile_fail", "abi", "install", "docs", "seeds", "faults"]
@@ -35,35 +54,40 @@ EVERYWHERE = ["conformance", "core", "plain", "examples"]
 PLAIN = ["conformance", "plain"]  # what needs no Criterion
 MEMCHECK = "valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite"
 AARCH64 = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
+COMPARED = ["-Dcompare=true"]
 
-BUILDS = [
-    Build("epoll", backend_options("epoll"), ONCE + EVERYWHERE),
-    Build("libevent", backend_options("libevent"), ["conformance", "examples"]),
-    Build("fake", backend_options("fake"), ["conformance"]),
-    Build("asan", preset("asan"), EVERYWHERE + ["planted", "faults"], patience=3),
-    Build(
+FIRST = [
+    Part(COMPARE, COMPARE_OPTIONS, ONCE + EVERYWHERE + ["environment"]),
+    Part("asan", preset("asan"), EVERYWHERE + ["planted", "faults"], patience=3),
+    Part(
         "bench-fake",
         preset("release") + ["-Dweft_backend=fake", "-Dtests=none", "-Dbench=true"],
         ["budget"],
         needs=["valgrind"],
     ),
 ]
-FULL_BUILDS = [
-    Build("fake-asan", preset("asan") + ["-Dweft_backend=fake"], ["conformance"], patience=3),
-    Build("clang", preset("asan", "clang"), EVERYWHERE, patience=3),
-    Build("ucontext", preset("debug") + ["-Dswitch=ucontext"], ["conformance", "plain"]),
-    Build("tsan", preset("tsan"), ["plain", "planted"], patience=10),
-    Build(
-        "valgrind",
-        preset("debug") + ["-Dtests=plain"],
-        PLAIN + ["planted"],
-        wrapper=MEMCHECK.split(),
-        patience=10,
-        needs=["valgrind"],
-        # Not here: lim and stress (12 minutes together under load), life, fd, tcp.
-        rows=[f"{group}/*" for group in ("task", "join", "cancel", "chan", "sel", "time")],
-    ),
-    Build(
+
+
+def of_each_backend(part):
+    """The part once per backend, all in its folder."""
+    return [
+        dataclasses.replace(
+            part, name=f"{part.name}-{backend}", folder=part.name, backends=[backend]
+        )
+        for backend in BACKENDS
+    ]
+
+
+# A tenth of these runs with each commit, taken from this list as it stands: neighbours go into
+# different tenths, and what shares a folder should not.
+REST = [
+    *of_each_backend(
+        Part("asan-all", preset("asan") + COMPARED, ["conformance", "faults"], patience=3)
+    )[1:],  # epoll is in the first tier
+    Part("clang", preset("asan", "clang"), EVERYWHERE, patience=3),
+    Part("ucontext", preset("debug") + ["-Dswitch=ucontext"], PLAIN),
+    Part("tsan", preset("tsan") + COMPARED, ["plain", "planted"], patience=10),
+    Part(
         "aarch64",
         [f"--cross-file={ROOT}/tools/presets/aarch64.ini"],
         PLAIN,
@@ -71,91 +95,98 @@ FULL_BUILDS = [
         patience=5,
         needs=["qemu-aarch64", "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++"],
     ),
+    *of_each_backend(
+        Part(
+            "valgrind",
+            preset("debug") + COMPARED + ["-Dtests=plain"],
+            PLAIN,
+            wrapper=MEMCHECK.split(),
+            patience=10,
+            needs=["valgrind"],
+            # Not here: lim and stress (12 minutes together under load), life, fd, tcp.
+            rows=[f"{group}/*" for group in ("task", "join", "cancel", "chan", "sel", "time")],
+        )
+    ),
+    Part("planted", preset("debug") + ["-Dtests=plain"], ["planted"], needs=["valgrind"]),
 ]
 
 
-def run_test(test, build):
-    """Runs what meson.build calls test(). Every row in TAP counts on its own, a crash as one."""
-    title = test["name"]
-    environment = {**os.environ, "MALLOC_PERTURB_": "165", **test["env"]}
-    environment["WEFT_TEST_TIMEOUT_FACTOR"] = str(build.patience)
-    command = list(test["cmd"])
-    if command[0].startswith(folder(build.name)):  # a program of ours, not a script
-        command = build.wrapper + command
-    if title.startswith("conformance-runtime"):
-        command += build.rows
-    place = test["workdir"] or folder(build.name)
-    status, output, errors = run_limited(
-        command, environment, place, test["timeout"] * build.patience
-    )
-    if test["protocol"] != "tap":
-        state = {0: "passed", 77: "skipped"}.get(status, "failed")
-        return [Result(title, state, (output + errors).splitlines() or ["no output"])]
-
-    rows = [row._replace(name=f"{title} {row.name}") for row in read_tap(output)]
-    if not rows or status != 0 and all(row.state != "failed" for row in rows):
-        detail = [f"exit status {status}"] + errors.splitlines()
-        rows.append(Result(f"{title} as a whole", "failed", detail))
-    return rows
+def scripts():
+    """tools/full/*.sh; one whose second line says [--tenth K] divides its work itself."""
+    for path in sorted(glob.glob(os.path.join(ROOT, "tools", "full", "*.sh"))):
+        with open(path, encoding="utf-8") as file:
+            is_tenfold = "[--tenth K]" in file.read()
+        name = os.path.basename(path).removesuffix(".sh")
+        yield Part(name, script=[path], is_tenfold=is_tenfold)
 
 
-def run_limited(command, environment, place, limit):
-    """(exit status, stdout, stderr); what is still alive after `limit` seconds is killed."""
+def tenth_of(parts, number):
+    """Every tenth part, beginning with the NUMBER-th, and a tenth of what divides its own work."""
+    whole = [part for part in parts if not part.is_tenfold]
+    divided = [
+        dataclasses.replace(part, script=part.script + ["--tenth", str(number)])
+        for part in parts
+        if part.is_tenfold
+    ]
+    return whole[number - 1 :: 10] + divided
+
+
+def tenth_of_commit():
+    """1 to 10, from the hash of the commit; 1 where there is none."""
+    command = ["git", "-C", ROOT, "rev-parse", "HEAD"]
     try:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=place,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        return -1, "", str(error)
-    try:
-        output, errors = process.communicate(timeout=limit)
-        return process.returncode, output, errors
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, errors = process.communicate()
-        return -1, output, errors + f"\nkilled after {limit} s"
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return 1
+    return int(run.stdout.strip() or "0", 16) % 10 + 1
 
 
-def run_build(build):
-    missing = [command for command in build.needs if not shutil.which(command)]
+def run_part(part):
+    if part.script:
+        return run_script(part.script)
+    missing = [command for command in part.needs if not shutil.which(command)]
     if missing:
         return [Result("everything", "skipped", [f"no {', '.join(missing)} here"])]
 
+    name = part.folder or part.name
     results = []
-    problem = prepare(build.name, build.options)
+    problem = prepare(name, part.options)
     if problem:
         results.append(Result("compilation", "failed", problem.splitlines()))
-    path = os.path.join(folder(build.name), "meson-info", "intro-tests.json")
-    tests = []
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            tests = json.load(file)
+    tests = read_tests(name)
+    if part.backends:
+        tests = [test for test in tests if set(part.backends) & set(test["suite"])]
 
-    for suite in build.suites:
-        chosen = [test for test in tests if f"weft:{suite}" in test["suite"]]
-        if not chosen:
+    chosen = []
+    for suite in part.suites:
+        found = [test for test in tests if suite in test["suite"]]
+        if not found:
             results.append(Result(f"suite {suite}", "failed", ["nothing to run"]))
-        # Some measure time: those have the machine to themselves.
-        together = [test for test in chosen if test["is_parallel"]]
-        alone = [test for test in chosen if not test["is_parallel"]]
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            for rows in pool.map(lambda test: run_test(test, build), together):
-                results += rows
-        for test in alone:
-            results += run_test(test, build)
+        chosen += [test for test in found if test not in chosen]
+    # The longest first, so that all cores end together; some need the machine for themselves.
+    together = [test for test in chosen if test["is_parallel"]]
+    together.sort(key=lambda test: -test["timeout"])
+    alone = [test for test in chosen if not test["is_parallel"]]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for test, rows in zip(together, pool.map(lambda test: run_in(part, test), together)):
+            results += named(test, rows)
+    for test in alone:
+        results += named(test, run_in(part, test))
     return results
 
 
-def run_script(path):
-    run = subprocess.run([path], cwd=ROOT, capture_output=True, text=True, check=False)
+def run_in(part, test):
+    return run_test(test, part.folder or part.name, part.wrapper, part.patience, part.rows)
+
+
+def named(test, rows):
+    if test["protocol"] != "tap":
+        return rows
+    return [row._replace(name=f"{test['name']} {row.name}") for row in rows]
+
+
+def run_script(command):
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     results = read_tap(run.stdout)
     if not results or run.returncode != 0 and all(row.state != "failed" for row in results):
         tail = (run.stdout + run.stderr).splitlines()[-40:]
@@ -167,7 +198,7 @@ def show(title, results, start):
     count = {state: sum(row.state == state for row in results) for state in ("passed", "failed")}
     seconds = time.monotonic() - start
     counts = f"{count['passed']:5} passed {count['failed']:4} failed"
-    print(f"{title:<12} {counts} {seconds:6.0f} s", flush=True)
+    print(f"{title:<18} {counts} {seconds:6.0f} s", flush=True)
     for row in results:
         if row.state == "failed":
             print(f"  FAILED {row.name}")
@@ -176,24 +207,74 @@ def show(title, results, start):
     return [row._replace(name=f"{title}: {row.name}") for row in results]
 
 
-def main():
-    full = "--full" in sys.argv[1:]
-    only = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    steps = {build.name: (run_build, build) for build in BUILDS + FULL_BUILDS}
-    for path in sorted(glob.glob(os.path.join(ROOT, "tools", "full", "*.sh"))):
-        steps[os.path.basename(path).removesuffix(".sh")] = (run_script, path)
-    chosen = only or (list(steps) if full else [build.name for build in BUILDS])
-    unknown = [name for name in chosen if name not in steps]
+def soak(hours):
+    """The seeds and the load again and again, on each backend in turn, until the time is over."""
+    end = time.monotonic() + hours * 3600
+    problem = prepare(COMPARE, COMPARE_OPTIONS)
+    if problem:
+        return [Result("compilation", "failed", problem.splitlines())]
+    programs = [
+        test for test in read_tests(COMPARE) if test["name"].startswith("conformance-runtime")
+    ]
+    results = []
+    number = 0
+    while number == 0 or time.monotonic() < end:
+        number += 1
+        os.environ["WEFT_TEST_SHUFFLE"] = str(number)
+        start = time.monotonic()
+        test = programs[number % len(programs)]
+        loads = [f"--filter=@(stress|{'fd|tcp|time' if number % 2 else 'chan|sel|cancel|join'})/*"]
+        rows = run_test(test, COMPARE, patience=2, rows=loads)
+        title = f"{number} {test['name'].rpartition('-')[2]}"
+        results += show(title, [row for row in rows if row.state != "skipped"], start)
+    return results
+
+
+def read_arguments(names):
+    parser = argparse.ArgumentParser(prog="weft test", description=__doc__.split("\n\n")[1])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(names))
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--tenth", metavar="K")
+    parser.add_argument("--soak", type=float, metavar="HOURS")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.parts if name not in names]
     if unknown:
-        print(f"no such part: {', '.join(unknown)}; there are: {', '.join(steps)}")
-        return 2
+        parser.error(f"no such part: {', '.join(unknown)}; there are: {', '.join(names)}")
+    if arguments.tenth == "auto":
+        arguments.tenth = tenth_of_commit()
+    elif arguments.tenth:
+        arguments.tenth = int(arguments.tenth)
+        if not 1 <= arguments.tenth <= 10:
+            parser.error("--tenth is 1 to 10, or auto")
+    return arguments
+
+
+def main():
+    rest = REST + list(scripts())
+    parts = {part.name: part for part in FIRST + rest}
+    arguments = read_arguments(list(parts))
+    if arguments.parts:
+        chosen = [parts[name] for name in arguments.parts]
+    elif arguments.full:
+        chosen = list(parts.values())
+    elif arguments.tenth:
+        chosen = FIRST + tenth_of(rest, arguments.tenth)
+        names = ", ".join(part.name for part in chosen[len(FIRST) :])
+        print(f"tenth {arguments.tenth} of 10 of the full tests: {names}")
+    else:
+        chosen = FIRST
 
     results = []
-    for name in chosen:
+    if arguments.soak:
+        results = soak(arguments.soak)
+        chosen = []
+    for part in chosen:
         start = time.monotonic()
-        run, what = steps[name]
-        results += show(name, run(what), start)
+        results += show(part.name, run_part(part), start)
+    return summary(results, [name for name in parts if name not in {part.name for part in chosen}])
 
+
+def summary(results, left):
     failed = [row for row in results if row.state == "failed"]
     skipped = [row for row in results if row.state == "skipped"]
     if failed:
@@ -202,9 +283,8 @@ def main():
             print(f"  {row.name}")
     if skipped:
         print("SKIPPED: " + "; ".join(f"{row.name} ({row.detail[0].strip()})" for row in skipped))
-    if len(chosen) < len(steps):
-        left = ", ".join(name for name in steps if name not in chosen)
-        print(f"not run without --full: {left}")
+    if left:
+        print(f"not run: {', '.join(left)}")
     passed = sum(row.state == "passed" for row in results)
     print(f"{passed} passed, {len(failed)} failed")
     return 1 if failed else 0

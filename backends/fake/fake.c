@@ -8,6 +8,7 @@
  * the order in which one poll reports what fired.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -34,6 +35,8 @@ struct watch {
 struct loop {
     int wake_fd;
     int probe_fd;    /* the epoll instance that only answers what can be armed */
+    int native_fd;   /* what a host watches: an epoll of set_fd alone; -1 until somebody asks */
+    int set_fd;      /* an epoll of all that is armed, made anew at every change */
     uint64_t random; /* 0: report in the order of arming */
     struct pollfd *polls;
     struct watch *watches;
@@ -55,6 +58,37 @@ static int reserve(struct loop *self, size_t room);
 static size_t watch_find(const struct loop *self, int fd);
 static void watch_store(struct loop *self, size_t index, struct watch watch);
 static unsigned watch_found(struct loop *self, size_t index);
+static int native_renew(struct loop *self);
+/* The plainest way to follow every change, and to lose what is no longer behind a number. Scripted
+ * descriptors are none of the kernel's, and not in it. */
+static int native_renew(struct loop *self)
+{
+    int set_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (set_fd < 0) return -errno;
+
+    for (size_t i = 0; i < self->count; i++) {
+        struct epoll_event event = {.events = 0};
+        if (self->polls[i].events & POLLIN) event.events |= EPOLLIN;
+        if (self->polls[i].events & POLLOUT) event.events |= EPOLLOUT;
+        if (self->polls[i].fd < 0) continue;
+        if (epoll_ctl(set_fd, EPOLL_CTL_ADD, self->polls[i].fd, &event) == 0) continue;
+        if (errno == ENOMEM || errno == ENOSPC) goto close_set; /* else it was closed meanwhile */
+    }
+    if (self->set_fd < 0) {
+        self->set_fd = set_fd;
+    } else {
+        (void)dup3(set_fd, self->set_fd, O_CLOEXEC); /* onto an open number: cannot fail */
+        close(set_fd);
+    }
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(self->native_fd, EPOLL_CTL_ADD, self->set_fd, &event) < 0 ? -errno : 0;
+
+close_set:;
+    int result = -errno;
+    close(set_fd);
+    return result;
+}
+
 static bool script_has_ready(const struct loop *self);
 static void wake_drain(const struct loop *self);
 static int collect(struct loop *self, struct weft_event *events, int capacity);
@@ -65,7 +99,8 @@ static int loop_open(void *state)
     struct loop *self = state;
     const char *seed = getenv("WEFT_FAKE_SEED");
 
-    *self = (struct loop){.random = seed ? strtoull(seed, NULL, 0) : 0};
+    *self =
+        (struct loop){.native_fd = -1, .set_fd = -1, .random = seed ? strtoull(seed, NULL, 0) : 0};
     int result = reserve(self, 16);
     if (result < 0) goto free_arrays;
 
@@ -96,11 +131,13 @@ static void loop_close(void *state)
 {
     struct loop *self = state;
 
+    if (self->native_fd >= 0) close(self->native_fd);
+    if (self->set_fd >= 0) close(self->set_fd);
     close(self->probe_fd);
     close(self->wake_fd);
     free(self->polls);
     free(self->watches);
-    *self = (struct loop){.wake_fd = -1, .probe_fd = -1};
+    *self = (struct loop){.wake_fd = -1, .probe_fd = -1, .native_fd = -1, .set_fd = -1};
 }
 
 static int loop_arm(void *state, int fd, unsigned interest, uint64_t token)
@@ -120,7 +157,10 @@ static int loop_arm(void *state, int fd, unsigned interest, uint64_t token)
 
     if (index == self->count) self->count++;
     watch_store(self, index, (struct watch){fd, interest, token});
-    return 0;
+    if (self->native_fd < 0) return 0;
+    result = native_renew(self);
+    if (result < 0) loop_disarm(self, fd);
+    return result;
 }
 
 /* Also serves as forget: poll(2) leaves nothing behind in the kernel. */
@@ -133,6 +173,7 @@ static void loop_disarm(void *state, int fd)
 
     self->count--;
     watch_store(self, index, self->watches[self->count]);
+    if (self->native_fd >= 0) (void)native_renew(self); /* it fails: one that fires too often */
 }
 
 static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events, int capacity)
@@ -148,6 +189,8 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
     if (self->polls[0].revents) wake_drain(self);
     int count = collect(self, events, capacity);
     if (self->random) shuffle(self, events, count);
+    /* what fired there may be a file that was closed behind our back and lives on elsewhere */
+    if (count == 0 && self->native_fd >= 0) (void)native_renew(self);
     return count;
 }
 
@@ -180,8 +223,17 @@ static void *loop_native(void *state)
 
 static int loop_native_fd(void *state)
 {
-    (void)state;
-    return -ENOSYS;
+    struct loop *self = state;
+    if (self->native_fd >= 0) return self->native_fd;
+
+    int native_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (native_fd < 0) return -errno;
+    self->native_fd = native_fd;
+    int result = native_renew(self);
+    if (result == 0) return native_fd;
+    close(native_fd);
+    self->native_fd = -1;
+    return result;
 }
 
 static struct weft_backend_facts loop_facts(void)

@@ -4,8 +4,8 @@
  *
  * libevent prints warnings, and ends the process if it finds no descriptors for a new base. The
  * callbacks against both are process-global, and nobody can ask what a host has set there. So none
- * is set (but see base_open()): whatever could be refused is tried beforehand. Slots with something
- * to report stand in a queue; those that a poll has no room for keep their place in it, and are
+ * is set (but see base.c): whatever could be refused is tried beforehand. Slots with something to
+ * report stand in a queue; those that a poll has no room for keep their place in it, and are
  * reported by the next one if that finds them ready again.
  */
 #include "backends/libevent/libevent.h"
@@ -14,43 +14,30 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-/* What a new event_base takes, and a little more. */
-#define BASE_SIZE_MAX 16384
-
 static void loop_close(void *state);
-static int64_t loop_now_ns(void *state);
-static bool is_libevent(void);
-static int prepare(struct loop *self);
-static int check_room(int wake_fd);
-static int base_open(struct event_base **ret);
-static void discard(int severity, const char *message);
-static int watch_own(struct loop *self);
-static void on_wake(evutil_socket_t fd, short what, void *arg);
-static void on_timer(evutil_socket_t fd, short what, void *arg);
-static void on_ready(evutil_socket_t fd, short what, void *arg);
 static int slot_reserve(struct loop *self, int fd, struct slot **ret);
 static int slot_start(struct loop *self, struct slot *slot, int fd, unsigned interest);
-static bool slot_stop(struct loop *self, struct slot *slot);
-static void timer_arm(struct loop *self, int64_t timeout_ns);
+static void on_ready(evutil_socket_t fd, short what, void *arg);
 static bool lay_ghosts(struct loop *self, int64_t timeout_ns);
+static int turn(struct loop *self, int64_t timeout_ns);
 static int report(struct loop *self, struct weft_event *events, int capacity);
 
 static int loop_open(void *state)
 {
     struct loop *self = state;
 
-    int result = prepare(self);
-    if (result == 0) result = check_room(self->wake_fd);
-    if (result == 0) result = base_open(&self->base);
-    if (result == 0) result = watch_own(self);
+    int result = weft__libevent_prepare(self);
+    if (result == 0) result = weft__libevent_open_base(&self->base);
+    if (result == 0) result = weft__libevent_watch_own(self, 0);
+    if (result == 0) {
+        self->epoll_fd = weft__libevent_find_epoll(self->wake_fd);
+        self->probe_fd = self->epoll_fd;
+        if (self->epoll_fd < 0) result = -ENOTSUP;
+    }
     if (result < 0) loop_close(self);
     return result;
 }
@@ -60,19 +47,23 @@ static void loop_close(void *state)
 {
     struct loop *self = state;
 
-    for (int fd = 0; fd < table_end(&self->slots); fd++) {
-        struct slot *slot = table_find(&self->slots, fd);
-        if (slot) slot_stop(self, slot);
+    if (self->hosted.host) {
+        weft__libevent_leave_host(self);
+    } else {
+        weft__libevent_leave_base(self);
+        if (self->base) event_base_free(self->base);
     }
-    if (event_initialized(&self->wake_event)) (void)event_del(&self->wake_event);
-    if (event_initialized(&self->timer_event)) (void)event_del(&self->timer_event);
-    event_debug_unassign(&self->wake_event);
-    event_debug_unassign(&self->timer_event);
-    if (self->base) event_base_free(self->base);
     if (self->wake_fd >= 0) close(self->wake_fd);
     if (self->timer_fd >= 0) close(self->timer_fd);
     table_close(&self->slots);
     *self = (struct loop){.wake_fd = -1, .timer_fd = -1, .epoll_fd = -1, .probe_fd = -1};
+}
+
+static int loop_attach(void *state, void *native, struct weft_host *host)
+{
+    int result = weft__libevent_attach(state, native, host);
+    if (result < 0) loop_close(state);
+    return result;
 }
 
 static int loop_arm(void *state, int fd, unsigned interest, uint64_t token)
@@ -84,7 +75,7 @@ static int loop_arm(void *state, int fd, unsigned interest, uint64_t token)
     if (result < 0) return result;
 
     /* Not the same file as before, or the first time: event_add() would print what is wrong. */
-    if (!slot_stop(self, slot)) {
+    if (!weft__libevent_stop(self, slot)) {
         result = weft__libevent_probe(self->probe_fd, fd);
         if (result < 0 && result != -EEXIST) return result;
     }
@@ -98,7 +89,7 @@ static void loop_disarm(void *state, int fd)
     struct loop *self = state;
 
     struct slot *slot = table_find(&self->slots, fd);
-    if (slot) slot_stop(self, slot);
+    if (slot) (void)weft__libevent_stop(self, slot);
 }
 
 static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events, int capacity)
@@ -106,19 +97,14 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
     struct loop *self = state;
 
     bool is_clean = lay_ghosts(self, timeout_ns);
-    int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
-    if (timeout_ns <= 0 || !list_is_empty(&self->found) || !is_clean) {
-        flags |= EVLOOP_NONBLOCK;
-    } else if (timeout_ns != WEFT_POLL_FOREVER) {
-        timer_arm(self, timeout_ns);
+    if (!self->hosted.host) {
+        int result = turn(self, is_clean ? timeout_ns : 0);
+        if (result < 0) return result;
     }
-
-    self->pass++;
-    if (event_base_loop(self->base, flags) < 0) return -EDEADLK; /* called from its callback */
     return report(self, events, capacity);
 }
 
-static void loop_wake(void *state)
+void weft__libevent_wake(void *state)
 {
     struct loop *self = state;
     int saved_errno = errno;
@@ -130,7 +116,7 @@ static void loop_wake(void *state)
     errno = saved_errno;
 }
 
-static int64_t loop_now_ns(void *state)
+int64_t weft__libevent_now_ns(void *state)
 {
     (void)state;
 
@@ -157,13 +143,17 @@ static void loop_after_fork(void *state)
 {
     struct loop *self = state;
 
-    if (self->epoll_fd >= 0) close(self->epoll_fd);
+    if (self->hosted.host) {
+        weft__libevent_host_after_fork(self);
+    } else {
+        close(self->epoll_fd);
+    }
     loop_close(self);
 }
 
 static char library[64];
 
-static void library_name(void)
+static void name_library(void)
 {
     (void)snprintf(library, sizeof library, "libevent %s", event_get_version());
 }
@@ -171,130 +161,13 @@ static void library_name(void)
 static struct weft_backend_facts loop_facts(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, library_name);
+    (void)pthread_once(&once, name_library);
 
     return (struct weft_backend_facts){
         .library = library,
         .timer_resolution_ns = 1,
         .tells_hangup = false,
     };
-}
-
-/* libev exports functions of libevent's names. Where a program was linked with it first, they are
- * what we would call, with structs that they do not know; so does libevent itself, which is why
- * finding the right ones for our own calls would not help. */
-static bool is_libevent(void)
-{
-    return strtoul(event_get_version(), NULL, 10) == event_get_version_number() >> 24;
-}
-
-/* Everything that is not the base's. */
-static int prepare(struct loop *self)
-{
-    *self = (struct loop){
-        .wake_fd = -1,
-        .timer_fd = -1,
-        .epoll_fd = -1,
-        .probe_fd = -1,
-        .timer_ns = INT64_MAX,
-        .slots = {.slot_size = sizeof(struct slot)},
-    };
-    list_open(&self->found);
-    if (!is_libevent()) return -ELIBBAD;
-
-    self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->wake_fd < 0) return -errno;
-    self->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    return self->timer_fd < 0 ? -errno : 0;
-}
-
-/* Takes and gives back what libevent cannot do without, because it would print or exit. */
-static int check_room(int wake_fd)
-{
-    void *volatile memory = malloc(BASE_SIZE_MAX); /* volatile: not to be optimised away */
-    if (!memory) return -ENOMEM;
-    free(memory);
-
-    int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll_fd < 0) return -errno;
-    int pipe_fds[2];
-    int result = weft__libevent_probe(epoll_fd, wake_fd);
-    if (result == 0 && pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0) result = -errno;
-    close(epoll_fd);
-    if (result < 0) return result;
-    close(pipe_fds[0]);
-    close(pipe_fds[1]);
-    return 0;
-}
-
-/* Edge triggers, which we do not use, are what only epoll has. The flag for precise timers is left
- * out: it costs a system call in each pass, and our timer is precise without. One variable of the
- * environment makes libevent print all the same. */
-static int base_open(struct event_base **ret)
-{
-    struct event_config *config = event_config_new();
-    if (!config) return -ENOMEM;
-
-    (void)event_config_require_features(config, EV_FEATURE_ET);
-    (void)event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_NOLOCK);
-    bool is_talkative = getenv("EVENT_SHOW_METHOD");
-    if (is_talkative) event_set_log_callback(discard);
-    *ret = event_base_new_with_config(config);
-    if (is_talkative) event_set_log_callback(NULL);
-    event_config_free(config);
-    return *ret ? 0 : -ENOMEM;
-}
-
-static void discard(int severity, const char *message)
-{
-    (void)severity;
-    (void)message;
-}
-
-static int watch_own(struct loop *self)
-{
-    struct event *wake = &self->wake_event, *timer = &self->timer_event;
-    (void)event_assign(wake, self->base, self->wake_fd, EV_READ | EV_PERSIST, on_wake, self);
-    (void)event_assign(timer, self->base, self->timer_fd, EV_READ | EV_PERSIST, on_timer, self);
-    if (event_add(wake, NULL) < 0 || event_add(timer, NULL) < 0) return -ENOMEM;
-
-    self->epoll_fd = weft__libevent_find_epoll(self->wake_fd);
-    self->probe_fd = self->epoll_fd;
-    return self->epoll_fd < 0 ? -ENOTSUP : 0;
-}
-
-static void on_wake(evutil_socket_t fd, short what, void *arg)
-{
-    (void)what;
-    (void)arg;
-
-    uint64_t wakes; /* how many does not matter, and a reader before us is no failure */
-    ssize_t drained = read(fd, &wakes, sizeof wakes);
-    (void)drained;
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-    (void)what;
-    struct loop *self = arg;
-
-    uint64_t expirations;
-    ssize_t drained = read(fd, &expirations, sizeof expirations);
-    (void)drained;
-    self->timer_ns = INT64_MAX;
-}
-
-static void on_ready(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    struct slot *slot = arg;
-    struct loop *self = slot->loop;
-
-    if (slot->found_pass != self->pass) slot->found = 0;
-    slot->found_pass = self->pass;
-    if (what & EV_READ) slot->found |= WEFT_IO_READ;
-    if (what & EV_WRITE) slot->found |= WEFT_IO_WRITE;
-    if (!list_node_is_linked(&slot->found_link)) list_push_back(&self->found, &slot->found_link);
 }
 
 static int slot_reserve(struct loop *self, int fd, struct slot **ret)
@@ -315,7 +188,8 @@ static int slot_start(struct loop *self, struct slot *slot, int fd, unsigned int
     if (interest & WEFT_IO_WRITE) events |= EV_WRITE;
 
     slot->loop = self;
-    (void)event_assign(&slot->event, self->base, fd, events, on_ready, slot);
+    (void)event_assign(&slot->event, self->base, -1, events, on_ready, slot);
+    slot->event.ev_fd = fd; /* not told before: libevent's debug mode ends at one that may block */
     if (event_add(&slot->event, NULL) < 0) {
         event_debug_unassign(&slot->event);
         return -ENOMEM; /* all other reasons were looked for */
@@ -324,13 +198,15 @@ static int slot_start(struct loop *self, struct slot *slot, int fd, unsigned int
     return 0;
 }
 
-/* True if it was armed, and its number still stands for the same file. */
-static bool slot_stop(struct loop *self, struct slot *slot)
+bool weft__libevent_stop(struct loop *self, struct slot *slot)
 {
     if (!slot->interest) return false;
 
     bool is_same = weft__libevent_probe(self->probe_fd, event_get_fd(&slot->event)) == -EEXIST;
-    if (!is_same) self->haunted = true;
+    if (!is_same && self->epoll_fd >= 0) {
+        self->haunted = true;
+        if (self->hosted.host) weft__libevent_wake(self); /* a ghost would not call us */
+    }
     (void)event_del(&slot->event);
     event_debug_unassign(&slot->event);
     slot->interest = 0;
@@ -338,19 +214,18 @@ static bool slot_stop(struct loop *self, struct slot *slot)
     return is_same;
 }
 
-/* An alarm that is armed for earlier stays: it costs one early return, and saves a system call
- * wherever time-outs move on without passing. */
-static void timer_arm(struct loop *self, int64_t timeout_ns)
+static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
-    int64_t now_ns = loop_now_ns(self);
-    int64_t deadline_ns = timeout_ns < INT64_MAX - now_ns ? now_ns + timeout_ns : INT64_MAX;
-    if (deadline_ns >= self->timer_ns) return;
+    (void)fd;
+    struct slot *slot = arg;
+    struct loop *self = slot->loop;
 
-    struct itimerspec alarm = {
-        .it_value = {.tv_sec = deadline_ns / NS_PER_SEC, .tv_nsec = deadline_ns % NS_PER_SEC},
-    };
-    if (timerfd_settime(self->timer_fd, TFD_TIMER_ABSTIME, &alarm, NULL) < 0) return;
-    self->timer_ns = deadline_ns;
+    if (self->hosted.host) weft__libevent_ask_turn(self);
+    if (slot->found_pass != self->pass) slot->found = 0;
+    slot->found_pass = self->pass;
+    if (what & EV_READ) slot->found |= WEFT_IO_READ;
+    if (what & EV_WRITE) slot->found |= WEFT_IO_WRITE;
+    if (!list_node_is_linked(&slot->found_link)) list_push_back(&self->found, &slot->found_link);
 }
 
 /* False if ghosts are left: then libevent must not sleep, because a ghost would keep it awake
@@ -364,6 +239,35 @@ static bool lay_ghosts(struct loop *self, int64_t timeout_ns)
     static const struct timespec nap = {.tv_nsec = 1000000};
     if (timeout_ns > 0) (void)nanosleep(&nap, NULL);
     return false;
+}
+
+/* One pass of libevent's loop. */
+static int turn(struct loop *self, int64_t timeout_ns)
+{
+    int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
+    if (timeout_ns <= 0 || !list_is_empty(&self->found)) {
+        flags |= EVLOOP_NONBLOCK;
+    } else if (timeout_ns != WEFT_POLL_FOREVER) {
+        int64_t now_ns = weft__libevent_now_ns(self);
+        int64_t deadline_ns = timeout_ns < INT64_MAX - now_ns ? now_ns + timeout_ns : INT64_MAX;
+        weft__libevent_arm_timer(self, deadline_ns);
+    }
+
+    self->pass++;
+    return event_base_loop(self->base, flags) < 0 ? -EINVAL : 0;
+}
+
+/* An alarm that is armed for earlier costs one early return, and saves a system call wherever
+ * time-outs move on without passing. */
+void weft__libevent_arm_timer(struct loop *self, int64_t deadline_ns)
+{
+    if (deadline_ns >= self->timer_ns) return;
+
+    struct itimerspec alarm = {
+        .it_value = {.tv_sec = deadline_ns / NS_PER_SEC, .tv_nsec = deadline_ns % NS_PER_SEC},
+    };
+    if (timerfd_settime(self->timer_fd, TFD_TIMER_ABSTIME, &alarm, NULL) < 0) return;
+    self->timer_ns = deadline_ns;
 }
 
 static int report(struct loop *self, struct weft_event *events, int capacity)
@@ -388,10 +292,12 @@ const struct weft_backend weft__backend = {
     .disarm = loop_disarm,
     .forget = loop_disarm,
     .poll = loop_poll,
-    .wake = loop_wake,
-    .now_ns = loop_now_ns,
+    .wake = weft__libevent_wake,
+    .now_ns = weft__libevent_now_ns,
     .native = loop_native,
     .native_fd = loop_native_fd,
     .after_fork = loop_after_fork,
+    .attach = loop_attach,
+    .schedule = weft__libevent_schedule,
     .facts = loop_facts,
 };

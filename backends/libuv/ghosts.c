@@ -6,8 +6,6 @@
  * alone, hence /proc. A ghost is what cannot be modified, because the kernel looks for number and
  * file; or what comes a second time for a number that has been opened and armed again.
  */
-#include "backends/libuv/ghosts.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -17,6 +15,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+#include "backends/libuv/loop.h"
 
 static int copy_registrations(FILE *lines, int source, int target);
 static bool registration_parse(const char *line, int *ret_fd, struct epoll_event *ret);

@@ -2,6 +2,8 @@
 /* [C-1] All members are set, errors are numbers, and nothing is printed. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "conformance/contract/fixture.h"
@@ -76,4 +78,43 @@ WEFT_TEST(c01, errno_of_the_caller_does_not_matter)
     errno = EIO;
     CHECK_EQ(fixture_poll(&fixture, NS_PER_MS), 0);
     fixture_close(&fixture);
+}
+
+static void keep_signal(int number)
+{
+    (void)number;
+}
+
+static int keep_children_and_signals(void *unused)
+{
+    (void)unused;
+    struct fixture fixture;
+    struct sigaction action = {.sa_handler = keep_signal};
+    CHECK_EQ(sigaction(SIGCHLD, &action, NULL), 0);
+    CHECK_EQ(sigaction(SIGPIPE, &action, NULL), 0);
+    if (!fixture_open(&fixture)) return 1;
+
+    pid_t pid = fork();
+    if (pid == 0) _exit(6);
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(fixture_poll(&fixture, 5 * NS_PER_MS), 0);
+    }
+    int status = 0;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(WEXITSTATUS(status), 6);
+    fixture_close(&fixture);
+    CHECK_EQ(sigaction(SIGCHLD, NULL, &action), 0);
+    CHECK(action.sa_handler == keep_signal);
+    CHECK_EQ(sigaction(SIGPIPE, NULL, &action), 0);
+    CHECK(action.sa_handler == keep_signal);
+    return 0;
+}
+
+WEFT_TEST(c01, signals_and_children_are_left_alone)
+{
+    struct harness_child child;
+    harness_run_child(&child, keep_children_and_signals, NULL);
+
+    CHECK(child.exited);
+    CHECK_EQ(child.exit_code, 0);
 }

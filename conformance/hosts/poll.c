@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A host that knows poll(2) and nothing else: its own timers, its own watches, and runtimes of which
+ * A host that knows poll(2) and nothing else: own timers, own watches, and runtimes of which
  * it watches the descriptor. For every backend whose library has no loop to live in.
  */
 #include <limits.h>

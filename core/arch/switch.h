@@ -20,12 +20,19 @@
  */
 int weft__switch(void **ret_from, void *to, intptr_t value);
 
+/* Continues `to` in the same way, for who never comes back. */
+_Noreturn void weft__switch_leave(void *to, intptr_t value);
+
 /*
  * Makes a context on a fresh stack that ends (exclusively) at `top`, 64-byte aligned. The first
  * switch to it calls `entry(value)`, which never returns, with the floating-point control words
  * that a new process has. Unwinding ends there.
  */
 void *weft__switch_prepare(void *top, void (*entry)(intptr_t value));
+
+/* Prepares and switches in one: saves the caller's context as weft__switch() does, and calls
+ * `entry(value)` on the fresh stack. */
+int weft__switch_start(void **ret_from, void *top, intptr_t value, void (*entry)(intptr_t value));
 
 /*
  * Abandons everything on the current stack and calls `entry(value)` at its `top`, with control

@@ -4,6 +4,7 @@
  * so that it also runs under an emulator of another machine.
  */
 #include <execinfo.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +26,9 @@
 
 /*
  * int probe_registers(void **ret_from, void *to, intptr_t value, uint64_t seed,
- *                     uint64_t *ret_kept):
- * puts seed + i into the i-th callee-saved register, switches, and stores what is in them then.
+ *                     uint64_t *ret_kept, void (*entry)(intptr_t value)):
+ * puts seed + i into the i-th callee-saved register, switches (or starts the entry on the stack that
+ * ends at `to`), and stores what is in them then.
  */
 #if defined(__x86_64__)
 #define REGISTER_COUNT 6
@@ -39,7 +41,13 @@ __asm__(".text\n"
         "    push %r8\n" /* ret_kept; also aligns the stack */
         "    lea 0(%rcx), %rbx\n    lea 1(%rcx), %rbp\n    lea 2(%rcx), %r12\n"
         "    lea 3(%rcx), %r13\n    lea 4(%rcx), %r14\n    lea 5(%rcx), %r15\n"
-        "    call weft__switch\n"
+        "    mov %r9, %rcx\n"
+        "    test %r9, %r9\n"
+        "    jz 1f\n"
+        "    call weft__switch_start\n"
+        "    jmp 2f\n"
+        "1:  call weft__switch\n"
+        "2:\n"
         "    pop %r8\n"
         "    mov %rbx, 0(%r8)\n    mov %rbp, 8(%r8)\n    mov %r12, 16(%r8)\n"
         "    mov %r13, 24(%r8)\n    mov %r14, 32(%r8)\n    mov %r15, 40(%r8)\n"
@@ -66,7 +74,12 @@ __asm__(".text\n"
         "    add x4, x3, #13\n    fmov d10, x4\n    add x4, x3, #14\n    fmov d11, x4\n"
         "    add x4, x3, #15\n    fmov d12, x4\n    add x4, x3, #16\n    fmov d13, x4\n"
         "    add x4, x3, #17\n    fmov d14, x4\n    add x4, x3, #18\n    fmov d15, x4\n"
-        "    bl weft__switch\n"
+        "    mov x3, x5\n"
+        "    cbz x5, 1f\n"
+        "    bl weft__switch_start\n"
+        "    b 2f\n"
+        "1:  bl weft__switch\n"
+        "2:\n"
         "    ldr x4, [sp, #160]\n"
         "    stp x19, x20, [x4, #0]\n    stp x21, x22, [x4, #16]\n    stp x23, x24, [x4, #32]\n"
         "    stp x25, x26, [x4, #48]\n    stp x27, x28, [x4, #64]\n    str x29, [x4, #80]\n"
@@ -82,8 +95,12 @@ __asm__(".text\n"
 #endif
 
 #ifdef REGISTER_COUNT
-int probe_registers(
-    void **ret_from, void *to, intptr_t value, uint64_t seed, uint64_t kept[REGISTER_COUNT]);
+int probe_registers(void **ret_from,
+                    void *to,
+                    intptr_t value,
+                    uint64_t seed,
+                    uint64_t kept[REGISTER_COUNT],
+                    void (*entry)(intptr_t value));
 #endif
 
 static void *outside;
@@ -113,6 +130,17 @@ static void echo(intptr_t value)
     }
 }
 
+static void echo_once(intptr_t value)
+{
+    weft__switch_leave(outside, to_outside(value + 1) + 2);
+}
+
+static void who_leaves_passes_a_value(void)
+{
+    CHECK(weft__switch_start(&outside, stack_top, -3, echo_once) == -2);
+    CHECK(to_inside(5) == 7);
+}
+
 static void values_pass_both_ways(void)
 {
     start(echo);
@@ -126,28 +154,36 @@ static void values_pass_both_ways(void)
 static void clobber(intptr_t seed)
 {
     uint64_t kept[REGISTER_COUNT];
-    for (uint64_t round = 0;; round++) {
+    for (uint64_t round = 0; round < 2; round++) {
         uint64_t own = (uint64_t)seed + round;
-        (void)probe_registers(&inside, outside, 0, own, kept);
+        (void)probe_registers(&inside, outside, 0, own, kept, NULL);
         for (uint64_t i = 0; i < REGISTER_COUNT; i++) {
             CHECK(kept[i] == own + i);
+        }
+    }
+    weft__switch_leave(outside, 0);
+}
+
+static void look_for_registers(bool starts_directly)
+{
+    uint64_t kept[REGISTER_COUNT] = {0};
+    for (uint64_t round = 0; round < 3; round++) {
+        bool starts = starts_directly && round == 0;
+        uint64_t seed = UINT64_C(0x4048f5c28f5c2800) + round * 1000;
+        void *to = starts ? stack_top : inside;
+        (void)probe_registers(&outside, to, 7000, seed, kept, starts ? clobber : NULL);
+
+        for (uint64_t i = 0; i < REGISTER_COUNT; i++) {
+            CHECK(kept[i] == seed + i);
         }
     }
 }
 
 static void callee_saved_registers_are_kept(void)
 {
-    uint64_t kept[REGISTER_COUNT] = {0};
     start(clobber);
-
-    for (uint64_t round = 0; round < 3; round++) {
-        uint64_t seed = UINT64_C(0x4048f5c28f5c2800) + round * 1000;
-        (void)probe_registers(&outside, inside, 7000, seed, kept);
-
-        for (uint64_t i = 0; i < REGISTER_COUNT; i++) {
-            CHECK(kept[i] == seed + i);
-        }
-    }
+    look_for_registers(false);
+    look_for_registers(true);
 }
 #endif
 
@@ -193,17 +229,18 @@ static void round_up(intptr_t fresh)
 {
     CHECK(fresh == 0 || control_get() == ROUND_DEFAULT);
     control_set(ROUND_UP);
-    for (;;) {
+    for (int round = 0; round < 3; round++) {
         (void)to_outside(0);
         CHECK(control_get() == ROUND_UP);
     }
+    weft__switch_leave(outside, 0);
 }
 
 static void control_words_belong_to_a_context(void)
 {
     start(round_up);
 
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 4; round++) {
         (void)to_inside(0);
         CHECK(control_get() == ROUND_DEFAULT);
     }
@@ -216,6 +253,8 @@ static void fresh_contexts_have_default_control_words(void)
 
     control_set(ROUND_UP);
     (void)to_inside(1);
+    CHECK(control_get() == ROUND_UP);
+    (void)weft__switch_start(&outside, stack_top, 1, round_up);
     CHECK(control_get() == ROUND_UP);
     control_set(ROUND_DEFAULT);
 }
@@ -244,6 +283,7 @@ static void entries_find_an_aligned_stack(void)
     start(print);
 
     CHECK(to_inside(1) == 0);
+    CHECK(weft__switch_start(&outside, stack_top, 1, print) == 0);
 }
 
 __attribute__((noinline)) static void walk(intptr_t depth)
@@ -269,6 +309,8 @@ static void backtraces_end_at_the_entry(void)
     CHECK(count >= 2 && count <= 4); /* walk, walk_deeper, and what called the entry */
     CHECK(to_inside(0) == count);
     CHECK(to_inside(0) == -1);
+    count = weft__switch_start(&outside, stack_top, 2, walk_deeper);
+    CHECK(count >= 2 && count <= 4);
 }
 
 static void second_life(intptr_t value)
@@ -346,6 +388,7 @@ int main(void)
     stack_top = stack + STACK_SIZE;
 
     values_pass_both_ways();
+    who_leaves_passes_a_value();
 #ifdef REGISTER_COUNT
     callee_saved_registers_are_kept();
 #endif

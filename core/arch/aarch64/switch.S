@@ -55,14 +55,8 @@
 
     .text
 
-/* int weft__switch(void **ret_from [x0], void *to [x1], intptr_t value [x2]) */
-    .globl  weft__switch
-    .hidden weft__switch
-    .type   weft__switch, %function
-    .balign 64
-weft__switch:
-    .cfi_startproc
-    LANDING_SIGNED
+/* Puts the caller's registers on its stack and that place into *ret_from [x0]; FPCR into x3. */
+    .macro  SAVE
     sub     sp, sp, #CONTEXT_SIZE
     .cfi_def_cfa_offset CONTEXT_SIZE
     stp     x29, x30, [sp]
@@ -99,9 +93,21 @@ weft__switch:
     str     x3, [sp, #160]
     mov     x4, sp
     str     x4, [x0]
+    .endm
+
+/* int weft__switch(void **ret_from [x0], void *to [x1], intptr_t value [x2]) */
+    .globl  weft__switch
+    .hidden weft__switch
+    .type   weft__switch, %function
+    .balign 64
+weft__switch:
+    .cfi_startproc
+    LANDING_SIGNED
+    SAVE
 
     mov     sp, x1
 
+.Lresume: /* sp is the new context, x3 the FPCR in force */
     ldr     x4, [sp, #160]
     cmp     x3, x4
     b.ne    .Lload_fpcr
@@ -153,6 +159,22 @@ weft__switch:
     .cfi_endproc
     .size   weft__switch, . - weft__switch
 
+/* void weft__switch_leave(void *to [x0], intptr_t value [x1]) */
+    .globl  weft__switch_leave
+    .hidden weft__switch_leave
+    .type   weft__switch_leave, %function
+    .balign 16
+weft__switch_leave:
+    .cfi_startproc
+    .cfi_undefined x30
+    LANDING
+    mrs     x3, fpcr
+    mov     x2, x1
+    mov     sp, x0
+    b       .Lresume
+    .cfi_endproc
+    .size   weft__switch_leave, . - weft__switch_leave
+
 /* A context that was never resumed starts here, with `value` in x0 and the entry in x19. */
     .type   fresh_start, %function
     .balign 16
@@ -186,6 +208,23 @@ weft__switch_prepare:
     .cfi_endproc
     .size   weft__switch_prepare, . - weft__switch_prepare
 
+/* int weft__switch_start(void **ret_from [x0], void *top [x1], intptr_t value [x2],
+ *                        void (*entry)(intptr_t) [x3]) */
+    .globl  weft__switch_start
+    .hidden weft__switch_start
+    .type   weft__switch_start, %function
+    .balign 64
+weft__switch_start:
+    .cfi_startproc
+    LANDING_SIGNED
+    mov     x5, x3
+    SAVE
+    mov     x0, x1
+    mov     x1, x5
+    b       .Lbegin
+    .cfi_endproc
+    .size   weft__switch_start, . - weft__switch_start
+
 /* void weft__switch_restart(void *top [x0], void (*entry)(intptr_t) [x1], intptr_t value [x2]) */
     .globl  weft__switch_restart
     .hidden weft__switch_restart
@@ -195,6 +234,7 @@ weft__switch_restart:
     .cfi_startproc
     .cfi_undefined x30
     LANDING
+.Lbegin:
     mov     sp, x0
     msr     fpcr, xzr
     mov     x29, xzr

@@ -39,6 +39,19 @@ int weft__switch(void **ret_from, void *to, intptr_t value)
     return (int)from.value;
 }
 
+_Noreturn void weft__switch_leave(void *to, intptr_t value)
+{
+    struct context *target = to;
+    target->value = value;
+    (void)setcontext(&target->machine);
+    WEFT_UNREACHABLE();
+}
+
+int weft__switch_start(void **ret_from, void *top, intptr_t value, void (*entry)(intptr_t value))
+{
+    return weft__switch(ret_from, weft__switch_prepare(top, entry), value);
+}
+
 void *weft__switch_prepare(void *top, void (*entry)(intptr_t value))
 {
     char *place = (char *)top - (sizeof(struct context) + 63) / 64 * 64;

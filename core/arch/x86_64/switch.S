@@ -32,14 +32,8 @@
 
     .text
 
-/* int weft__switch(void **ret_from [rdi], void *to [rsi], intptr_t value [rdx]) */
-    .globl  weft__switch
-    .hidden weft__switch
-    .type   weft__switch, @function
-    .balign 64
-weft__switch:
-    .cfi_startproc
-    LANDING
+/* Puts the caller's registers on its stack and that place into *ret_from [rdi]. */
+    .macro  SAVE
     pushq   %rbp
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset rbp, 0
@@ -62,11 +56,24 @@ weft__switch:
     .cfi_adjust_cfa_offset 8
     stmxcsr (%rsp)
     fnstcw  4(%rsp)
-    movzwl  4(%rsp), %ecx
     movq    %rsp, (%rdi)
+    .endm
+
+/* int weft__switch(void **ret_from [rdi], void *to [rsi], intptr_t value [rdx]) */
+    .globl  weft__switch
+    .hidden weft__switch
+    .type   weft__switch, @function
+    .balign 64
+weft__switch:
+    .cfi_startproc
+    LANDING
+    SAVE
+    movzwl  4(%rsp), %ecx
 
     movq    %rsi, %rsp
 
+    /* rsp is the new context, cx the x87 control word in force */
+.Lresume:
     /* Loading MXCSR is cheaper than reading back what stmxcsr wrote in order to compare it. */
     ldmxcsr (%rsp)
     cmpw    4(%rsp), %cx
@@ -113,6 +120,23 @@ weft__switch:
     .cfi_endproc
     .size   weft__switch, . - weft__switch
 
+/* void weft__switch_leave(void *to [rdi], intptr_t value [rsi]) */
+    .globl  weft__switch_leave
+    .hidden weft__switch_leave
+    .type   weft__switch_leave, @function
+    .balign 16
+weft__switch_leave:
+    .cfi_startproc
+    .cfi_undefined rip
+    LANDING
+    fnstcw  -8(%rsp)
+    movzwl  -8(%rsp), %ecx
+    movq    %rsi, %rdx
+    movq    %rdi, %rsp
+    jmp     .Lresume
+    .cfi_endproc
+    .size   weft__switch_leave, . - weft__switch_leave
+
 /* A context that was never resumed starts here, with `value` in rax and the entry in r12. */
     .type   fresh_start, @function
     .balign 16
@@ -145,6 +169,23 @@ weft__switch_prepare:
     .cfi_endproc
     .size   weft__switch_prepare, . - weft__switch_prepare
 
+/* int weft__switch_start(void **ret_from [rdi], void *top [rsi], intptr_t value [rdx],
+ *                        void (*entry)(intptr_t) [rcx]) */
+    .globl  weft__switch_start
+    .hidden weft__switch_start
+    .type   weft__switch_start, @function
+    .balign 64
+weft__switch_start:
+    .cfi_startproc
+    LANDING
+    SAVE
+    cmpw    $X87_DEFAULT, 4(%rsp)
+    movq    %rsi, %rdi
+    movq    %rcx, %rsi
+    jmp     .Lbegin
+    .cfi_endproc
+    .size   weft__switch_start, . - weft__switch_start
+
 /* void weft__switch_restart(void *top [rdi], void (*entry)(intptr_t) [rsi], intptr_t [rdx]) */
     .globl  weft__switch_restart
     .hidden weft__switch_restart
@@ -154,23 +195,30 @@ weft__switch_restart:
     .cfi_startproc
     .cfi_undefined rip
     LANDING
-    leaq    -16(%rdi), %rsp
-    movl    $MXCSR_DEFAULT, (%rsp)
-    movl    $X87_DEFAULT, 4(%rsp)
-    ldmxcsr (%rsp)
-    fnstcw  8(%rsp)
-    cmpw    $X87_DEFAULT, 8(%rsp)
-    je      .Lenter
-    fnclex
-    fldcw   4(%rsp)
-.Lenter:
+    fnstcw  -8(%rsp)
+    cmpw    $X87_DEFAULT, -8(%rsp)
+.Lbegin: /* flags: is the x87 control word the default? */
     movq    %rdi, %rsp
+    ldmxcsr mxcsr_default(%rip)
+    jne     .Ldefault_x87
+.Lenter:
     xorl    %ebp, %ebp
     movq    %rdx, %rdi
     callq   *%rsi
     ud2
+.Ldefault_x87:
+    fnclex
+    fldcw   x87_default(%rip)
+    jmp     .Lenter
     .cfi_endproc
     .size   weft__switch_restart, . - weft__switch_restart
+
+    .section .rodata
+    .balign 4
+mxcsr_default:
+    .long   MXCSR_DEFAULT
+x87_default:
+    .short  X87_DEFAULT
 
 /*
  * Says "indirect branch tracking" when the build has it. It never says "shadow stack": one thread
