@@ -58,6 +58,7 @@ COMPARED = ["-Dcompare=true"]
 
 FIRST = [
     Part(COMPARE, COMPARE_OPTIONS, ONCE + EVERYWHERE + ["environment"]),
+    Part("differential", script=[sys.executable, os.path.join(ROOT, "tools", "differential.py")]),
     Part("asan", preset("asan"), EVERYWHERE + ["planted", "faults"], patience=3),
     Part(
         "bench-fake",
