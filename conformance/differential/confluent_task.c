@@ -155,7 +155,7 @@ static int blocked_child(struct build *build, int task, enum outcome outcome)
 static void timeout(struct build *build, int task)
 {
     build_op(build, task, CALL_OPEN_TIMEOUT, 0)->value = 2;
-    bool nested = chance(build, 40);
+    bool nested = chance(build, 25);
     if (nested) {
         struct op *op = build_op(build, task, chance(build, 50) ? CALL_OPEN : CALL_OPEN_TIMEOUT, 0);
         op->value = SLOT_NEVER;

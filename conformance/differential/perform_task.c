@@ -76,8 +76,8 @@ static struct done scope_next(struct task_state *task)
 }
 
 /*
- * Ticks are whole periods from the start, however late they are received: that the next one is, too,
- * is seen here. After a stall, the ones that were missed are counted.
+ * Ticks are whole periods from the start, however late they are received: that the next one is,
+ * too, is seen here. After a stall, the ones that were missed are counted.
  */
 static int tick(struct run *run, int64_t period_ns, int stall_periods)
 {
