@@ -167,8 +167,8 @@ WEFT_API int weft_shutdown(int fd, int how);
  *
  * A thread outside of any runtime waits until every runtime of the process has let go (after 10 ms
  * a connection is shut down meanwhile): a task that blocks its thread until such a close has
- * returned, by pthread_join() say, waits for itself. Within a runtime only that one is told: a
- * descriptor should not be waited for in two.
+ * returned, by pthread_join() say, waits for itself. Within a runtime only that one is told, and
+ * in a host's callback those of its thread: a descriptor should not be waited for in two.
  *
  * @return 0, or the negative errno of close(2); the number is gone in any case. -EBADF if fd is not
  *         open or another task is closing it.

@@ -29,8 +29,8 @@ WEFT_EXTERN_C_BEGIN
  *
  * @param ret     receives the runtime, borrowed until weft_detach_loop()
  * @param config  NULL for the defaults, or as for weft_run(); borrowed for the call
- * @param native  the loop, by the backend's kind: uv_loop_t *, struct ev_loop *, struct event_base *;
- *                it outlives the attachment. NULL: the host watches weft_host_fd() instead.
+ * @param native  the loop, of the backend's kind: uv_loop_t *, struct ev_loop * or struct
+ *                event_base *; it outlives the attachment. NULL: the host watches weft_host_fd()
  *
  * @return 0, or
  *   -ENOTSUP     this backend cannot live in such a loop, or has no descriptor to watch

@@ -2,8 +2,9 @@
 /*
  * The runtime: start it, reach it from other threads, end it.
  *
- * A runtime runs from weft_run() until its root task returned and all other tasks have ended. Its
- * handle is counted and outlives it, so that threads can post to it without a race.
+ * A runtime runs from weft_run() until its root task returned and all other tasks have ended, or
+ * lives in a host's loop (<weft/host.h>). Its handle is counted and outlives it, so that threads
+ * can post to it without a race.
  */
 #ifndef WEFT_RUNTIME_H
 #define WEFT_RUNTIME_H
@@ -108,7 +109,8 @@ WEFT_API const char *weft_backend_name(void);
  * Gives the backend's own loop, for libraries that want it raw: uv_loop_t *, struct ev_loop *,
  * struct event_base *. They may add and remove watchers of their own, and never run or stop it.
  *
- * @return the loop; NULL for epoll (see weft_native_fd()) or outside a runtime
+ * @return the loop, in host mode the host's; NULL for epoll (see weft_native_fd()) or outside a
+ *         runtime
  *
  * Context: task, or a posted function. Sleeps: no. Cancellation point: no.
  */
@@ -124,10 +126,10 @@ WEFT_API void *weft_native_loop(void);
 WEFT_API int weft_native_fd(void);
 
 /**
- * Finds the runtime of the calling task.
+ * Finds the runtime of the calling task; in a host's callbacks, the one that was attached last to
+ * the thread.
  *
- * @return the runtime, borrowed: use weft_runtime_ref() to keep it. NULL outside of tasks and
- *         posted functions.
+ * @return the runtime, borrowed: use weft_runtime_ref() to keep it. NULL elsewhere.
  *
  * Context: any. Sleeps: no. Cancellation point: no.
  */
@@ -155,7 +157,7 @@ WEFT_API int weft_runtime_ref(struct weft_runtime *runtime);
 WEFT_API int weft_runtime_unref(struct weft_runtime *runtime);
 
 /**
- * Spawns a task into the root scope from any thread.
+ * Spawns a task into the root scope from any thread, and from the callbacks of a host.
  *
  * @param runtime  held by the caller
  * @param ret      NULL for a detached task, or receives its handle
@@ -186,7 +188,8 @@ WEFT_API int weft_runtime_spawn_at(struct weft_runtime *runtime,
     weft_runtime_spawn_at(runtime, ret, options, fn, arg, WEFT_SITE)
 
 /**
- * Asks the runtime to end: cancels its root scope, and with it every task.
+ * Asks the runtime to end: cancels its root scope, and with it every task, those that are spawned
+ * later included. One that lives in a host's loop stays attached until weft_detach_loop().
  *
  * @return 0, or
  *   -ESRCH   it has ended already

@@ -106,7 +106,7 @@ WEFT_TEST(emb, 01c_attached_again_and_again)
     int count = 0;
     int fd_count = 0;
     for (int i = 0; i < 20; i++) {
-        if (!emb_is_able(host_adapter.attach(loop, &runtime, NULL))) break;
+        if (!emb_attach(loop, &runtime, NULL)) break;
         CHECK_PTR(weft_runtime_current(), runtime);
         CHECK_EQ(weft_runtime_spawn(runtime, NULL, NULL, count_up, &count), 0);
         host_adapter.run(loop);
@@ -131,7 +131,7 @@ static int sleep_30_ms(void *arg)
 WEFT_TEST(emb, 02_a_host_of_its_own_is_told_how_long_to_sleep)
 {
     struct weft_runtime *runtime = NULL;
-    if (!emb_is_able(weft_attach(&runtime, NULL, NULL))) return;
+    if (!emb_is_able(weft_attach(&runtime, NULL, NULL), capabilities()->has_native_fd)) return;
     CHECK(weft_host_fd(runtime) >= 0);
     CHECK_EQ(weft_host_timeout(runtime), WEFT_FOREVER);
     CHECK_EQ(weft_host_timeout_ms(runtime), -1);
@@ -168,7 +168,7 @@ WEFT_TEST(emb, 02_a_host_of_its_own_is_told_how_long_to_sleep)
 WEFT_TEST(emb, 02b_a_millisecond_that_has_begun_counts)
 {
     struct weft_runtime *runtime = NULL;
-    if (!emb_is_able(weft_attach(&runtime, NULL, NULL))) return;
+    if (!emb_is_able(weft_attach(&runtime, NULL, NULL), capabilities()->has_native_fd)) return;
     CHECK_EQ(weft_runtime_spawn(runtime, NULL, NULL, sleep_30_ms, NULL), 0);
     CHECK_EQ(weft_host_dispatch(runtime), 0);
     while (weft_host_timeout(runtime) != WEFT_FOREVER) {
@@ -239,7 +239,7 @@ WEFT_TEST(emb, 03_the_hosts_own_timers_and_descriptors_work_on)
     harness_socket_pair(work.fds);
     struct emb emb = {.loop = host_adapter.open()};
     own_open(&before, emb.loop, 15);
-    bool is_able = emb_is_able(host_adapter.attach(emb.loop, &emb.runtime, NULL));
+    bool is_able = emb_attach(emb.loop, &emb.runtime, NULL);
     own_open(&after, emb.loop, 5);
     if (is_able) {
         emb_spawn(&emb, sleep_some, &work);

@@ -2,12 +2,13 @@
 /*
  * What the tests of host mode share: a host's loop with a runtime in it.
  *
- * A backend that can live in no loop at all says so through the public interface, and both sides of
- * that are checked: weft_attach() gives -ENOTSUP, and weft_native_fd() gives -ENOSYS.
+ * A backend that can live in no loop at all, or only in its own kind, says so: -ENOTSUP, exactly
+ * where the table of capabilities has no entry.
  */
 #ifndef WEFT_CONFORMANCE_RUNTIME_EMB_SUPPORT_H
 #define WEFT_CONFORMANCE_RUNTIME_EMB_SUPPORT_H
 
+#include "conformance/capabilities.h"
 #include "conformance/hosts/host.h"
 #include "conformance/runtime/support.h"
 
@@ -16,20 +17,21 @@ struct emb {
     struct weft_runtime *runtime;
 };
 
-static int emb_native_fd(void *arg)
+/* After weft_attach() gave `result`: may the test go on? */
+static inline bool emb_is_able(int result, bool is_expected)
 {
-    (void)arg;
-    return weft_native_fd();
+    if (result != -ENOTSUP) return CHECK_EQ(result, 0);
+    CHECK(!is_expected);
+    return false;
 }
 
-/* After weft_attach() with `native` gave `result`: may the test go on? */
-static inline __attribute__((unused)) bool emb_is_able(int result)
+/* As above, through the host's adapter. */
+static inline __attribute__((unused)) bool emb_attach(void *loop,
+                                                      struct weft_runtime **ret,
+                                                      const struct weft_config *config)
 {
-    if (result == -ENOTSUP) {
-        CHECK_EQ(weft_run(NULL, emb_native_fd, NULL), -ENOSYS);
-        return false;
-    }
-    return CHECK_EQ(result, 0);
+    bool is_expected = capabilities()->can_attach || capabilities()->has_native_fd;
+    return emb_is_able(host_adapter.attach(loop, ret, config), is_expected);
 }
 
 static inline __attribute__((unused)) bool emb_open_with(struct emb *emb,
@@ -37,7 +39,7 @@ static inline __attribute__((unused)) bool emb_open_with(struct emb *emb,
 {
     *emb = (struct emb){.loop = host_adapter.open()};
     CHECK_OR_RETURN(emb->loop, false);
-    if (emb_is_able(host_adapter.attach(emb->loop, &emb->runtime, config))) return true;
+    if (emb_attach(emb->loop, &emb->runtime, config)) return true;
     CHECK(host_adapter.close(emb->loop));
     return false;
 }
