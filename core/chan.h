@@ -38,6 +38,7 @@ struct weft_chan {
     void (*drop)(void *value, void *arg);
     void *drop_arg;
     const char *site;
+    void *block; /* what free() gets */
     _Alignas(16) unsigned char slots[];
 };
 

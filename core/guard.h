@@ -17,8 +17,8 @@
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
 
-/* Marks the page at `first` and each `distance` bytes further on; how many of `count` it did, the
- * first ones. */
+/* Marks the page at `first` and each `distance` bytes further on, `count` in all; how many were
+ * done, the first ones. */
 unsigned weft__guards_mark(char *first, size_t distance, unsigned count);
 
 /* Claims one guard by mprotect(); false if the process has all that it may. Any thread. */

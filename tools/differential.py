@@ -24,10 +24,9 @@ import os
 import subprocess
 import sys
 
-from builds import BACKENDS, folder, prepare, preset
+from builds import BACKENDS, COMPARE, COMPARE_OPTIONS, folder, prepare
 
 CLOCKS = ["virtual", "real"]
-BUILD = "compare"  # the folder that has all backends
 TARGET = "conformance/differential/differential-{backend}"
 CHUNK = 250  # programs per process
 SHARE_MIN = 0.01
@@ -123,10 +122,10 @@ def run_all(programs, seeds, dropped="", trace=False):
 def build(backends):
     """{backend: program}; exits if one does not compile."""
     targets = {backend: TARGET.format(backend=backend) for backend in backends}
-    problem = prepare(BUILD, preset("release") + ["-Dcompare=true"], targets.values())
+    problem = prepare(COMPARE, COMPARE_OPTIONS, targets.values())
     if problem:
         sys.exit(problem)
-    return {backend: os.path.join(folder(BUILD), target) for backend, target in targets.items()}
+    return {backend: os.path.join(folder(COMPARE), target) for backend, target in targets.items()}
 
 
 # ---- one program ----

@@ -6,13 +6,12 @@
  * finds no memory, calls a file that epoll refuses always ready, and rounds time to milliseconds.
  * So each number is tried on an epoll instance that watches nothing, before libev hears of it and
  * again before libev tells the kernel; memory is tried before a table of libev grows; and its
- * timers are not used. libev removes registrations when it first hears of one that nobody wants;
+ * timers are not used. libev removes a registration when it first hears of one that nobody wants;
  * a closed number whose file lives on elsewhere costs at most one pass that finds nothing.
  */
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -20,98 +19,37 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backends/contract.h"
-#include "backends/libev/library.h"
-#include "base/list.h"
-#include "base/table.h"
+#include "backends/libev/loop.h"
 
 #define NS_PER_SEC INT64_C(1000000000)
-#define NEVER      WEFT_POLL_FOREVER
 
 /* More than all tables of libev take for one descriptor number; they grow to twice their size. */
 #define LIBRARY_BYTES_PER_FD (2 * 128)
 #define LIBRARY_BYTES        (16 * 1024)
 
-#define INTERNAL_WATCHERS 4 /* active all the time */
-
 static_assert((unsigned)EV_READ == WEFT_IO_READ && (unsigned)EV_WRITE == WEFT_IO_WRITE,
               "interest and findings are handed over as they are");
 
-/* What is armed for one descriptor number. Invariant: the watcher is active, or libev has just
- * stopped it by itself, if and only if interest is not 0. */
-struct slot {
-    ev_io watch;
-    uint64_t token;
-    unsigned interest; /* WEFT_IO_READ | WEFT_IO_WRITE; 0: not armed */
-    unsigned found;    /* by pass `pass` */
-    unsigned pass;
-    bool is_admitted;             /* the kernel took this number since it was last forgotten */
-    struct list_node found_link;  /* in `fresh` or `found` */
-    struct list_node change_link; /* in `changed` */
-};
-
-struct loop {
-    struct ev_loop *native;
-    struct weft_host *host; /* NULL: the native loop is ours */
-    int probe_fd;           /* the epoll instance that watches nothing */
-    int wake_fd;
-    int alarm_fd;
-    ev_io wake_watch;
-    ev_io alarm_watch;
-    ev_prepare pass_watch; /* a pass begins */
-    ev_fork rebuild_watch; /* libev is about to tell a new epoll instance all it knows */
-    ev_timer soon_watch;   /* host mode: the next pass does not sleep, and has a turn */
-    ev_prepare turn_watch; /* host mode: never started; fed, it runs after all of this pass */
-    int64_t alarm_ns;      /* what the alarm is set to; NEVER: not set */
-    bool alarm_has_fired;  /* and is readable until it is set anew */
-    int64_t deadline_ns;   /* host mode: as scheduled */
-    bool holds_host;       /* host mode: keeps the host's loop alive for the deadline */
-    unsigned pass;         /* counts passes: what an older one found may not be true any more */
-    int room;              /* descriptor numbers below it need no more memory in libev */
-    struct list changed;   /* armed since the last pass: libev has not told the kernel yet */
-    struct list fresh;     /* found since the last poll, the newest first */
-    struct list found;     /* in order; what did not fit keeps its place for later polls */
-    struct table slots;    /* struct slot, by descriptor number */
-};
-
-static void loop_forget(void *state, int fd);
-static int library_reserve(struct loop *self, int fd);
-static int loop_start(struct loop *self, struct weft_host *host);
 static int descriptors_open(struct loop *self);
 static void descriptors_close(struct loop *self);
-static void internal_start(struct loop *self);
-static void leave_host(struct loop *self);
+static int library_reserve(struct loop *self, int fd);
 static int slot_admit(struct loop *self, int fd, struct slot **ret);
 static void slot_start(struct loop *self, struct slot *slot, int fd);
 static void slot_stop(struct loop *self, struct slot *slot);
 static int probe(const struct loop *self, int fd);
 static int probe_new(const struct loop *self, int fd);
 static int run_pass(struct loop *self, int64_t timeout_ns);
-static void alarm_set(struct loop *self, int64_t deadline_ns);
-static void hold_host(struct loop *self, bool holds);
-static void request_turn(struct loop *self);
 static void on_io(struct ev_loop *native, ev_io *watch, int events);
 static void on_wake(struct ev_loop *native, ev_io *watch, int events);
 static void on_alarm(struct ev_loop *native, ev_io *watch, int events);
 static void on_pass(struct ev_loop *native, ev_prepare *watch, int events);
 static void on_rebuild(struct ev_loop *native, ev_fork *watch, int events);
-static void on_soon(struct ev_loop *native, ev_timer *watch, int events);
-static void on_turn(struct ev_loop *native, ev_prepare *watch, int events);
-
-static int64_t loop_now_ns(void *state)
-{
-    (void)state;
-
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_SEC + now.tv_nsec;
-}
 
 static int loop_open(void *state)
 {
     struct loop *self = state;
 
-    int result = loop_start(self, NULL);
+    int result = weft__libev_prepare(self);
     if (result < 0) return result;
 
     errno = 0;
@@ -121,24 +59,8 @@ static int loop_open(void *state)
         descriptors_close(self);
         return result;
     }
-    internal_start(self);
-    weft__ev.run(self->native,
-                 EVRUN_NOWAIT); /* libev's tables grow now, not when memory is short */
-    return 0;
-}
-
-static int loop_attach(void *state, void *native, struct weft_host *host)
-{
-    struct loop *self = state;
-
-    int result = loop_start(self, host);
-    if (result < 0) return result;
-
-    self->native = native;
-    internal_start(self);
-    for (int i = 0; i < INTERNAL_WATCHERS; i++) {
-        weft__ev.unref(native);
-    }
+    weft__libev_enter(self);
+    weft__ev.run(self->native, EVRUN_NOWAIT); /* its tables grow now, not when memory is short */
     return 0;
 }
 
@@ -148,8 +70,8 @@ static void loop_close(void *state)
 {
     struct loop *self = state;
 
-    if (self->host) {
-        leave_host(self);
+    if (self->side.host) {
+        weft__libev_detach(self);
     } else {
         weft__ev.loop_destroy(self->native);
     }
@@ -163,12 +85,13 @@ static int loop_arm(void *state, int fd, unsigned interest, uint64_t token)
 
     struct slot *slot = NULL;
     int result = slot_admit(self, fd, &slot);
+    if (slot) slot_stop(self, slot);
     if (result < 0) {
-        loop_forget(self, fd);
+        if (slot) slot->is_admitted = false;
         return result;
     }
 
-    slot_stop(self, slot);
+    slot->is_admitted = true;
     slot->token = token;
     slot->interest = interest;
     slot_start(self, slot, fd);
@@ -197,7 +120,7 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
 {
     struct loop *self = state;
 
-    int result = self->host ? 0 : run_pass(self, timeout_ns);
+    int result = self->side.host ? 0 : run_pass(self, timeout_ns);
     if (result < 0) return result;
 
     list_append(&self->found, &self->fresh);
@@ -224,6 +147,15 @@ static void loop_wake(void *state)
     errno = saved_errno;
 }
 
+int64_t weft__libev_now(void *state)
+{
+    (void)state;
+
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * NS_PER_SEC + now.tv_nsec;
+}
+
 static void *loop_native(void *state)
 {
     struct loop *self = state;
@@ -236,21 +168,6 @@ static int loop_native_fd(void *state)
     return -ENOSYS;
 }
 
-static void loop_schedule(void *state, int64_t deadline_ns)
-{
-    struct loop *self = state;
-
-    self->deadline_ns = deadline_ns;
-    hold_host(self, deadline_ns != NEVER);
-    weft__ev.timer_stop(self->native, &self->soon_watch);
-    if (deadline_ns > loop_now_ns(self)) {
-        alarm_set(self, deadline_ns);
-        return;
-    }
-    ev_timer_set(&self->soon_watch, 0., 0.);
-    weft__ev.timer_start(self->native, &self->soon_watch);
-}
-
 static struct weft_backend_facts loop_facts(void)
 {
     return (struct weft_backend_facts){
@@ -260,33 +177,16 @@ static struct weft_backend_facts loop_facts(void)
     };
 }
 
-/* libev ends the process when it finds no memory. So what its tables may take for numbers up to
- * `fd` is taken and given back first; volatile, or the compiler would leave both out. */
-static int library_reserve(struct loop *self, int fd)
-{
-    if (fd < self->room) return 0;
-
-    size_t room = 2 * ((size_t)fd + 1);
-    void *volatile memory = malloc(room * LIBRARY_BYTES_PER_FD + LIBRARY_BYTES);
-    if (!memory) return -ENOMEM;
-    free(memory);
-    self->room = room < INT_MAX ? (int)room : INT_MAX;
-    return 0;
-}
-
-/* Everything of ours; libev has not been asked for anything yet. */
-static int loop_start(struct loop *self, struct weft_host *host)
+int weft__libev_prepare(struct loop *self)
 {
     int result = weft__libev_open();
     if (result < 0) return result;
 
     *self = (struct loop){
-        .host = host,
         .probe_fd = -1,
         .wake_fd = -1,
         .alarm_fd = -1,
         .alarm_ns = NEVER,
-        .deadline_ns = NEVER,
         .slots = {.slot_size = sizeof(struct slot)},
     };
     list_open(&self->changed);
@@ -320,18 +220,14 @@ static void descriptors_close(struct loop *self)
     if (self->alarm_fd >= 0) close(self->alarm_fd);
 }
 
-static void internal_start(struct loop *self)
+void weft__libev_enter(struct loop *self)
 {
     ev_io_init(&self->wake_watch, on_wake, self->wake_fd, EV_READ);
     ev_io_init(&self->alarm_watch, on_alarm, self->alarm_fd, EV_READ);
     ev_prepare_init(&self->pass_watch, on_pass);
     ev_fork_init(&self->rebuild_watch, on_rebuild);
-    ev_timer_init(&self->soon_watch, on_soon, 0., 0.);
-    ev_prepare_init(&self->turn_watch, on_turn);
-    ev_set_priority(&self->turn_watch, EV_MINPRI);
     self->wake_watch.data = self->alarm_watch.data = self;
     self->pass_watch.data = self->rebuild_watch.data = self;
-    self->soon_watch.data = self->turn_watch.data = self;
 
     weft__ev.io_start(self->native, &self->wake_watch);
     weft__ev.io_start(self->native, &self->alarm_watch);
@@ -339,36 +235,41 @@ static void internal_start(struct loop *self)
     weft__ev.fork_start(self->native, &self->rebuild_watch);
 }
 
-static void leave_host(struct loop *self)
+void weft__libev_leave(struct loop *self)
 {
     for (int fd = 0; fd < table_end(&self->slots); fd++) {
         loop_disarm(self, fd);
-    }
-    hold_host(self, false);
-    for (int i = 0; i < INTERNAL_WATCHERS; i++) {
-        weft__ev.ref(self->native);
     }
     weft__ev.io_stop(self->native, &self->wake_watch);
     weft__ev.io_stop(self->native, &self->alarm_watch);
     weft__ev.prepare_stop(self->native, &self->pass_watch);
     weft__ev.fork_stop(self->native, &self->rebuild_watch);
-    weft__ev.timer_stop(self->native, &self->soon_watch);
-    weft__ev.clear_pending(self->native, &self->turn_watch);
 }
 
-/* The slot for `fd`, if it can be armed. */
+/* libev ends the process when it finds no memory. So what its tables may take for numbers up to
+ * `fd` is taken and given back first; volatile, or the compiler would leave both out. */
+static int library_reserve(struct loop *self, int fd)
+{
+    if (fd < self->room) return 0;
+
+    size_t room = 2 * ((size_t)fd + 1);
+    void *volatile memory = malloc(room * LIBRARY_BYTES_PER_FD + LIBRARY_BYTES);
+    if (!memory) return -ENOMEM;
+    free(memory);
+    self->room = room < INT_MAX ? (int)room : INT_MAX;
+    return 0;
+}
+
+/* 0 if `fd` can be armed. `ret` receives its slot, also on error if it has one. */
 static int slot_admit(struct loop *self, int fd, struct slot **ret)
 {
-    struct slot *slot = table_find(&self->slots, fd);
-    int result = slot && slot->is_admitted ? probe(self, fd) : probe_new(self, fd);
+    *ret = table_find(&self->slots, fd);
+    int result = *ret && (*ret)->is_admitted ? probe(self, fd) : probe_new(self, fd);
     if (result == 0) result = library_reserve(self, fd);
-    if (result < 0) return result;
+    if (result < 0 || *ret) return result;
 
-    if (!slot) slot = table_reserve(&self->slots, fd);
-    if (!slot) return -ENOMEM;
-    slot->is_admitted = true;
-    *ret = slot;
-    return 0;
+    *ret = table_reserve(&self->slots, fd);
+    return *ret ? 0 : -ENOMEM;
 }
 
 /* ev_io_set() tells libev that the number may be another file than before. */
@@ -390,8 +291,8 @@ static void slot_stop(struct loop *self, struct slot *slot)
     slot->interest = 0;
 }
 
-/* 0 if epoll takes this kind of file; libev would assert, or call it always ready. Nothing is
- * registered here, so there is nothing to delete: that is the question which changes nothing. */
+/* 0 if epoll takes this kind of file. Nothing is registered here, so there is nothing to delete:
+ * that is the question which changes nothing. */
 static int probe(const struct loop *self, int fd)
 {
     if (epoll_ctl(self->probe_fd, EPOLL_CTL_DEL, fd, NULL) == 0 || errno == ENOENT) return 0;
@@ -412,16 +313,14 @@ static int run_pass(struct loop *self, int64_t timeout_ns)
 {
     bool sleeps = timeout_ns > 0 && list_is_empty(&self->found);
     if (sleeps) {
-        int64_t now_ns = timeout_ns == NEVER ? 0 : loop_now_ns(self);
-        alarm_set(self, timeout_ns < NEVER - now_ns ? now_ns + timeout_ns : NEVER);
+        int64_t now_ns = timeout_ns == NEVER ? 0 : weft__libev_now(self);
+        weft__libev_alarm(self, timeout_ns < NEVER - now_ns ? now_ns + timeout_ns : NEVER);
     }
-
     weft__ev.run(self->native, sleeps ? EVRUN_ONCE : EVRUN_NOWAIT);
     return weft__libev_error();
 }
 
-/* An alarm that is earlier stays: a time-out that moves on and on costs no system call. */
-static void alarm_set(struct loop *self, int64_t deadline_ns)
+void weft__libev_alarm(struct loop *self, int64_t deadline_ns)
 {
     if (self->alarm_ns <= deadline_ns && !self->alarm_has_fired) return;
 
@@ -435,24 +334,6 @@ static void alarm_set(struct loop *self, int64_t deadline_ns)
     self->alarm_has_fired = false;
 }
 
-/* Our own watchers do not keep the host's loop alive; a deadline does. */
-static void hold_host(struct loop *self, bool holds)
-{
-    if (holds == self->holds_host) return;
-
-    self->holds_host = holds;
-    if (holds) {
-        weft__ev.ref(self->native);
-    } else {
-        weft__ev.unref(self->native);
-    }
-}
-
-static void request_turn(struct loop *self)
-{
-    if (self->host) weft__ev.feed_event(self->native, &self->turn_watch, EV_CUSTOM);
-}
-
 static void on_io(struct ev_loop *native, ev_io *watch, int events)
 {
     (void)native;
@@ -461,13 +342,13 @@ static void on_io(struct ev_loop *native, ev_io *watch, int events)
 
     slot->found = (unsigned)events & slot->interest;
     slot->pass = self->pass;
-    /* Pending watchers are called last come, first served. */
+    /* At the front: pending watchers are called last come, first served. */
     if (!list_node_is_linked(&slot->found_link)) list_push_front(&self->fresh, &slot->found_link);
 
     /* The kernel had no room, and libev has stopped the watcher. It is tried again in each pass,
      * and until then the tasks ask the file itself. */
     if (events & EV_ERROR) slot_start(self, slot, watch->fd);
-    request_turn(self);
+    weft__libev_turn(self);
 }
 
 static void on_wake(struct ev_loop *native, ev_io *watch, int events)
@@ -479,7 +360,7 @@ static void on_wake(struct ev_loop *native, ev_io *watch, int events)
     uint64_t wakes; /* how many does not matter, and a reader before us is no failure */
     ssize_t drained = read(self->wake_fd, &wakes, sizeof wakes);
     (void)drained;
-    request_turn(self);
+    weft__libev_turn(self);
 }
 
 /* The alarm stays readable: setting it anew, which most often comes next, ends that as well. */
@@ -490,12 +371,7 @@ static void on_alarm(struct ev_loop *native, ev_io *watch, int events)
     struct loop *self = watch->data;
 
     self->alarm_has_fired = true;
-    if (!self->host) return;
-    if (self->deadline_ns > loop_now_ns(self)) {
-        alarm_set(self, self->deadline_ns); /* it was set for an earlier request */
-    } else {
-        request_turn(self);
-    }
+    weft__libev_alarmed(self);
 }
 
 /* Right after this libev tells the kernel what has changed, and asserts that it is taken. */
@@ -512,7 +388,7 @@ static void on_pass(struct ev_loop *native, ev_prepare *watch, int events)
     }
 }
 
-/* As on_pass(), when libev is about to tell a new epoll instance everything. */
+/* The same when a new epoll instance is about to be told everything. */
 static void on_rebuild(struct ev_loop *native, ev_fork *watch, int events)
 {
     (void)native;
@@ -525,22 +401,6 @@ static void on_rebuild(struct ev_loop *native, ev_fork *watch, int events)
     }
 }
 
-static void on_soon(struct ev_loop *native, ev_timer *watch, int events)
-{
-    (void)native;
-    (void)events;
-    request_turn(watch->data);
-}
-
-/* The last thing that is done with `self`: the turn may end the runtime. */
-static void on_turn(struct ev_loop *native, ev_prepare *watch, int events)
-{
-    (void)native;
-    (void)events;
-    struct loop *self = watch->data;
-    self->host->turn(self->host);
-}
-
 const struct weft_backend weft__backend = {
     .name = "libev",
     .state_size = sizeof(struct loop),
@@ -551,11 +411,11 @@ const struct weft_backend weft__backend = {
     .forget = loop_forget,
     .poll = loop_poll,
     .wake = loop_wake,
-    .now_ns = loop_now_ns,
+    .now_ns = weft__libev_now,
     .native = loop_native,
     .native_fd = loop_native_fd,
     .after_fork = loop_close,
-    .attach = loop_attach,
-    .schedule = loop_schedule,
+    .attach = weft__libev_attach,
+    .schedule = weft__libev_schedule,
     .facts = loop_facts,
 };

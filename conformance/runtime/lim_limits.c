@@ -202,51 +202,6 @@ WEFT_TEST(lim, 04_a_wait_that_the_kernel_refuses_fails_and_nothing_aborts)
     check_child(watch_denied_child);
 }
 
-static int wait_readable(void *arg)
-{
-    return weft_wait_fd(*(int *)arg, WEFT_READABLE);
-}
-
-/* The first case stands in its queue already when the second is refused. */
-static int select_denied_root(void *arg)
-{
-    (void)arg;
-    int fds[2];
-    weft_task other;
-    harness_socket_pair(fds);
-    harness_fill(fds[0]);
-    CHECK_EQ(weft_spawn(&other, wait_readable, &fds[0]), 0);
-    CHECK_EQ(weft_yield(), 0);
-    if (!harness_deny_syscall(SYS_epoll_ctl, ENOSPC)) return 0;
-
-    bool works = capabilities()->needs_no_epoll;
-    int chosen =
-        weft_select(weft_on_readable(fds[0]), weft_on_writable(fds[0]), weft_after(10 * WEFT_MSEC));
-    CHECK_EQ(chosen, works ? 2 : -ENOSPC);
-
-    int64_t start_ns = weft_now();
-    CHECK_EQ(weft_sleep(WEFT_MSEC), 0);
-    CHECK(weft_now() - start_ns >= WEFT_MSEC); /* nobody has woken us besides */
-    CHECK_EQ(weft_cancel(other), 0);
-    int result = 0;
-    CHECK_EQ(weft_join(other, &result), 0);
-    /* Where nobody would wake it any more, it was woken to look for itself. */
-    CHECK_EQ(result, works ? -ECANCELED : WEFT_READABLE);
-    CHECK_EQ(stats_now().waiting_fd, 0);
-    close_both(fds);
-    return 0;
-}
-
-static int select_denied_child(void *arg)
-{
-    return run_real(select_denied_root, arg);
-}
-
-WEFT_TEST(lim, 04b_a_select_whose_second_case_is_refused_fails_once)
-{
-    check_child(select_denied_child);
-}
-
 /* ---- 12, 18, 19: descriptors of the process ---- */
 
 static int low_numbers_root(void *arg)

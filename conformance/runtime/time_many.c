@@ -382,13 +382,12 @@ static int turn_root(void *arg)
     harness_sleep_ms(5);
     pthread_t thread;
     CHECK_EQ(pthread_create(&thread, NULL, sends_in_turn, turn), 0);
-    harness_sleep_ms(10);
+    CHECK_EQ(pthread_join(thread, NULL), 0); /* the value is handed over, the receiver not awake */
     put_byte(turn->fds[1], 'x');
     CHECK_EQ(turn->count, 0);
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(finish(tasks[i]), 0);
     }
-    CHECK_EQ(pthread_join(thread, NULL), 0);
     CHECK_STR(turn->text, "itd");
     return 0;
 }

@@ -27,8 +27,8 @@
 /*
  * int probe_registers(void **ret_from, void *to, intptr_t value, uint64_t seed,
  *                     uint64_t *ret_kept, void (*entry)(intptr_t value)):
- * puts seed + i into the i-th callee-saved register, switches (or starts the entry on the stack that
- * ends at `to`), and stores what is in them then.
+ * puts seed + i into the i-th callee-saved register, switches (or starts the entry on the stack
+ * that ends at `to`), and stores what is in them then.
  */
 #if defined(__x86_64__)
 #define REGISTER_COUNT 6
