@@ -18,7 +18,7 @@ const char *const call_names[CALL_COUNT] = {
     "scope_open", "scope_timeout", "scope_shield", "scope_close", "scope_cancel",
     "scope_next", "set_deadline", "scope_status",
     "read", "write", "read_exactly", "write_all", "wait_fd",
-    "shutdown", "close_fd", "accept", "dial",
+    "shutdown", "close_fd", "accept", "dial", "reopen",
 };
 
 const char *const outcome_names[OUT_COUNT] = {
@@ -76,6 +76,7 @@ static const struct {
     [CALL_CLOSE_FD] = {BIT(OUT_OK) | BIT(OUT_BAD_FD), 0},
     [CALL_ACCEPT] = {SLEEPING | BIT(OUT_BAD_FD), 0},
     [CALL_DIAL] = {JUST_OK, 0},
+    [CALL_REOPEN] = {JUST_OK, 0},
 };
 
 uint32_t call_required(enum call call)
@@ -132,13 +133,21 @@ int build_chan_of(struct build *build, int capacity)
         .capacity = (uint16_t)capacity,
         .value_size = sizes[pick(build, sizeof sizes)],
         .is_shared = chance(build, 10),
+        .drops = chance(build, 50),
     };
     return program->chan_count++;
 }
 
+int build_private_chan(struct build *build, int capacity)
+{
+    int chan = build_chan_of(build, capacity);
+    build->program->chans[chan].is_shared = false;
+    return chan;
+}
+
 int build_chan(struct build *build)
 {
-    static const uint8_t capacities[] = {0, 0, 0, 1, 1, 2, 3, 7, 16, 64};
+    static const uint8_t capacities[] = {0, 0, 0, 1, 1, 2, 3, 7, 16, 64, 200};
     return build_chan_of(build, capacities[pick(build, sizeof capacities)]);
 }
 
@@ -237,7 +246,7 @@ void program_generate(struct program *ret, uint64_t seed)
 static void show_cases(const struct op *op)
 {
     static const char *const names[] = {
-        "send", "recv", "after", "at", "joined", "readable", "writable", "default"};
+        "send", "recv", "after", "at", "joined", "readable", "writable", "default", "disabled"};
     for (int i = 0; i < op->case_count; i++) {
         const struct choice *it = &op->cases[i];
         printf(" [%s %u.%u v%u]", names[it->kind], it->object, it->side, it->value);
@@ -248,7 +257,7 @@ void program_show(const struct program *program)
 {
     static const char *const kinds[] = {"confluent", "racing", "racing with lines"};
     static const char *const line_kinds[] = {"sockets", "pipe", "tcp", "listener"};
-    static const char *const results[] = {"0", "a failure", "its last outcome"};
+    static const char *const results[] = {"0", "a failure", "another failure", "its last outcome"};
     printf("seed %llu: %s\n", (unsigned long long)program->seed, kinds[program->kind]);
     for (int i = 0; i < program->chan_count; i++) {
         const struct chan_plan *chan = &program->chans[i];

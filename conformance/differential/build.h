@@ -28,6 +28,10 @@ bool build_has_room(const struct build *build, int task, int tasks, int chans, i
 
 int build_chan(struct build *build); /* any capacity and size */
 int build_chan_of(struct build *build, int capacity);
+
+/* Never a .shared one: those wake by way of the inbox, later than others. */
+int build_private_chan(struct build *build, int capacity);
+
 int build_line(struct build *build, enum line_kind kind);
 
 /* A new task, which `parent` spawns with `call`. */

@@ -42,8 +42,7 @@ void build_dawdle(struct build *build, int task)
 
 void build_meet(struct build *build, int task, int child)
 {
-    int chan = build_chan_of(build, 0);
-    build->program->chans[chan].is_shared = false; /* those wake by way of the inbox */
+    int chan = build_private_chan(build, 0);
     (void)build_send(build, child, chan, 1);
     (void)build_recv(build, task, chan, 1, false);
     (void)build_op(build, task, CALL_YIELD, 0);

@@ -168,6 +168,7 @@ static void select_alone(struct build *build, int task)
     bool is_invalid = !with_default && !with_timer;
     struct op *op = build_op(build, task, CALL_SELECT, 0);
     if (is_invalid) {
+        if (chance(build, 60)) (void)build_case(op, ON_DISABLED, 0);
         op->expect = OUT_INVALID;
         op->expect_count = 0;
         return;
@@ -246,29 +247,65 @@ static void handed_over(struct build *build, int task)
     (void)build_op(build, task, CALL_JOIN, child);
 }
 
-/* The ones that wait are served in turn. */
+/* The ones that wait are served in turn, whether they wait in a call or in a select. */
 static void in_turn(struct build *build, int task)
 {
-    int chan = build_chan(build);
+    bool child_sends = chance(build, 50);
+    int chan = child_sends ? build_chan_of(build, 0) : build_chan(build);
     int count = 2 + (int)pick(build, 3);
     int first = build->program->task_count;
+    uint16_t values = build_values(build, count);
     for (int i = 0; i < count; i++) {
         int child = build_task(build, task, CALL_SPAWN);
         build_meet(build, task, child);
-        (void)build_recv(build, child, chan, 1, false);
+        if (child_sends && chance(build, 50)) {
+            struct op *op = build_op(build, child, CALL_SELECT, 0);
+            build_case(op, ON_SEND, chan)->value = (uint16_t)(values + i);
+            (void)build_case(op, ON_RECV, build_chan_of(build, 0));
+        } else if (child_sends) {
+            build_op(build, child, CALL_SEND, chan)->value = (uint16_t)(values + i);
+        } else {
+            build_recv(build, child, chan, 1, false)->expect_detail = values + i;
+        }
     }
-    uint16_t values = (uint16_t)build->program->value_count;
-    (void)build_send(build, task, chan, count);
     for (int i = 0; i < count; i++) {
-        struct task_plan *child = &build->program->tasks[first + i];
-        child->ops[child->op_count - 1].expect_detail = values + i;
-        (void)build_op(build, task, CALL_JOIN, first + i);
+        if (child_sends) build_recv(build, task, chan, 1, false)->expect_detail = values + i;
+        if (!child_sends) build_op(build, task, CALL_SEND, chan)->value = (uint16_t)(values + i);
     }
+    for (int i = 0; i < count; i++)
+        (void)build_op(build, task, CALL_JOIN, first + i);
+}
+
+/* A receive from a full channel takes in what a sender waits with: it is full again. */
+static void refilled(struct build *build, int task)
+{
+    int capacity = 1 + (int)pick(build, 3);
+    int chan = build_private_chan(build, capacity);
+    int child = build_task(build, task, CALL_SPAWN);
+    (void)build_send(build, child, chan, capacity);
+    build_meet(build, task, child);
+    (void)build_send(build, child, chan, 1);
+    (void)build_recv(build, task, chan, 1, false);
+    expect_try(build, task, chan, CALL_TRY_SEND, 0, OUT_WOULD_BLOCK);
+    (void)build_recv(build, task, chan, capacity, false);
+    expect_try(build, task, chan, CALL_TRY_RECV, 0, OUT_WOULD_BLOCK);
+    (void)build_op(build, task, CALL_JOIN, child);
+}
+
+/* Nobody has to sleep, and yet it is not one task alone that runs. */
+static void much(struct build *build, int task)
+{
+    int chan = build_chan_of(build, 200);
+    int child = build_task(build, task, CALL_SPAWN);
+    (void)build_send(build, child, chan, 150);
+    (void)build_op(build, child, CALL_CLOSE, chan);
+    (void)build_recv(build, task, chan, 150, true);
+    (void)build_op(build, task, CALL_JOIN, child);
 }
 
 void statement_chan(struct build *build, int task, int depth)
 {
-    switch (pick(build, 10)) {
+    switch (pick(build, 12)) {
     case 0:
     case 1:
         stream(build, task, depth);
@@ -294,9 +331,15 @@ void statement_chan(struct build *build, int task, int depth)
     case 8:
         handed_over(build, task);
         return;
+    case 9:
+        in_turn(build, task);
+        return;
+    case 10:
+        refilled(build, task);
+        return;
     default:
-        if (chance(build, 50)) {
-            in_turn(build, task);
+        if (chance(build, 20)) {
+            much(build, task);
         } else {
             pool(build, task);
         }

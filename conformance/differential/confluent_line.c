@@ -125,11 +125,13 @@ static void readers(struct build *build, int task)
 {
     int line = build_line(build, LINE_SOCKETS);
     int first = build->program->task_count;
-    int count = 2 + (int)pick(build, 2);
+    int count = 3 + (int)pick(build, 2);
     for (int i = 0; i < count; i++) {
         int child = build_task(build, task, CALL_SPAWN);
         build_meet(build, task, child);
-        transfer(build, child, CALL_READ_EXACTLY, line, 0)->size = 7;
+        struct op *op = transfer(build, child, CALL_READ_EXACTLY, line, 0);
+        op->size = 7;
+        op->expect_detail = line_byte(7 * (uint64_t)i);
     }
     transfer(build, task, CALL_WRITE_ALL, line, 1)->size = 7 * (uint32_t)count;
     for (int i = 0; i < count; i++)
@@ -157,6 +159,68 @@ static void readiness(struct build *build, int task)
     transfer(build, task, CALL_WRITE_ALL, line, 1)->size = 10;
     for (int i = 0; i < count; i++)
         (void)build_op(build, task, CALL_JOIN, first + i);
+}
+
+/* All that wait wake, also when the first of them takes everything. */
+static void all_wake(struct build *build, int task)
+{
+    int line = build_line(build, LINE_SOCKETS);
+    int first = build->program->task_count;
+    int count = 2 + (int)pick(build, 2);
+    for (int i = 0; i < count; i++) {
+        int child = build_task(build, task, CALL_SPAWN);
+        build_meet(build, task, child);
+        build_op(build, child, CALL_WAIT_FD, line)->size = 1; /* readable */
+        if (i == 0) transfer(build, child, CALL_READ_EXACTLY, line, 0)->size = 10;
+    }
+    transfer(build, task, CALL_WRITE_ALL, line, 1)->size = 10;
+    for (int i = 0; i < count; i++)
+        (void)build_op(build, task, CALL_JOIN, first + i);
+}
+
+/* Nothing is there to be read. One report may be spurious, and there is no second one. */
+static void expect_quiet(struct build *build, int task, int line)
+{
+    build_op(build, task, CALL_OPEN_TIMEOUT, 0)->value = 2;
+    struct op *op = build_expect(build, task, CALL_WAIT_FD, line, OUT_TIMED_OUT);
+    op->size = 1; /* readable */
+    op->repeat = 3;
+    op->expect_count = COUNT_ANY;
+    op->flags = OP_SUMMARY | OP_HIDDEN;
+    (void)build_expect(build, task, CALL_SCOPE_CLOSE, 0, OUT_TIMED_OUT);
+}
+
+/* A line is closed and its numbers are used again: the new one hears nothing of the old one. */
+static void reopened(struct build *build, int task)
+{
+    int line = build_line(build, LINE_SOCKETS);
+    for (uint32_t count = 2 + pick(build, 2); count > 0; count--) {
+        int child = build_task(build, task, CALL_SPAWN);
+        build_dawdle(build, child);
+        uint32_t size = transfer(build, child, CALL_WRITE_ALL, line, 1)->size = 10;
+        bool leaves = chance(build, 40); /* something in it */
+        transfer(build, task, CALL_READ_EXACTLY, line, 0)->size = size - leaves;
+        (void)build_op(build, task, CALL_JOIN, child);
+        if (!leaves && chance(build, 50)) expect_quiet(build, task, line);
+        build_op(build, task, CALL_REOPEN, line)->side = (uint8_t)pick(build, 2);
+        if (chance(build, 50)) expect_quiet(build, task, line);
+    }
+}
+
+/* Whoever was there before a wait is told of at once; what was read is not told of again. */
+static void seen(struct build *build, int task)
+{
+    int line = build_line(build, LINE_SOCKETS);
+    int child = build_task(build, task, CALL_SPAWN);
+    build_meet(build, task, child);
+    build_op(build, child, CALL_WAIT_FD, line)->size = 1; /* readable */
+    transfer(build, task, CALL_WRITE_ALL, line, 1)->size = 10;
+    (void)build_op(build, task, CALL_JOIN, child);
+    for (int i = 0; i < 2; i++) { /* polls that find it ready, with nobody waiting */
+        build_op(build, task, CALL_SLEEP, 0)->value = 1;
+    }
+    transfer(build, task, CALL_READ_EXACTLY, line, 0)->size = 10;
+    expect_quiet(build, task, line);
 }
 
 /* ---- the end of a line ---- */
@@ -248,6 +312,10 @@ void statement_line(struct build *build, int task, int depth)
         frames,
         readers,
         readiness,
+        all_wake,
+        reopened,
+        reopened,
+        seen,
         closed_under,
         closed_under,
         hung_up,

@@ -4,8 +4,6 @@
  */
 #include "conformance/differential/build.h"
 
-enum { FAILURE_CODE = 5 }; /* what RETURNS_FAILURE gives, without its sign */
-
 static struct op *expect_result(struct op *op, int result)
 {
     op->expect_detail = result;
@@ -38,12 +36,17 @@ static void join_many(struct build *build, int task)
     build->program->tasks[target].result = RETURNS_FAILURE;
     (void)build_recv(build, target, gate, 1, false);
     int count = 2 + (int)pick(build, 2);
+    int order = build_private_chan(build, 7);
+    uint16_t values = build_values(build, count);
     for (int i = 0; i < count; i++) {
         int joiner = build_task(build, task, CALL_SPAWN);
         build_meet(build, task, joiner);
         (void)expect_result(build_op(build, joiner, CALL_JOIN, target), FAILURE_CODE);
+        build_op(build, joiner, CALL_SEND, order)->value = (uint16_t)(values + i);
     }
     (void)build_send(build, task, gate, 1);
+    for (int i = 0; i < count; i++) /* they wake first come, first served */
+        (void)expect_result(build_recv(build, task, order, 1, false), values + i);
     for (int i = 0; i < count; i++)
         (void)build_op(build, task, CALL_JOIN, target + 1 + i);
     (void)build_expect(build, task, CALL_JOIN, target, OUT_GONE);
@@ -152,7 +155,7 @@ static int blocked_child(struct build *build, int task, enum outcome outcome)
 static void timeout(struct build *build, int task)
 {
     build_op(build, task, CALL_OPEN_TIMEOUT, 0)->value = 2;
-    bool nested = chance(build, 40);
+    bool nested = chance(build, 25);
     if (nested) {
         struct op *op = build_op(build, task, chance(build, 50) ? CALL_OPEN : CALL_OPEN_TIMEOUT, 0);
         op->value = SLOT_NEVER;
@@ -235,7 +238,8 @@ static void failure(struct build *build, int task, int depth)
             build->program->tasks[child].result = RETURNS_FAILURE;
             continue;
         }
-        build->program->tasks[child].result = RETURNS_LAST;
+        build->program->tasks[child].result =
+            chance(build, 50) ? RETURNS_LAST : RETURNS_OTHER_FAILURE;
         if (chance(build, 40)) { /* somebody further down */
             (void)build_op(build, child, CALL_OPEN, 0);
             build_block(build, build_task(build, child, CALL_SCOPE_SPAWN), OUT_CANCELLED);
@@ -243,42 +247,54 @@ static void failure(struct build *build, int task, int depth)
         build_block(build, child, OUT_CANCELLED);
     }
     if (chance(build, 50)) build_block(build, task, OUT_CANCELLED);
-    (void)build_expect(build, task, CALL_SCOPE_CLOSE, 0, OUT_FAILED);
+    (void)expect_result(build_expect(build, task, CALL_SCOPE_CLOSE, 0, OUT_FAILED), FAILURE_CODE);
     (void)build_op(build, task, CALL_YIELD, 0);
 }
 
+/* What only echoes the cancellation is no failure; what comes after it may be. */
 static void scope_cancel(struct build *build, int task)
 {
     (void)build_op(build, task, CALL_OPEN, 0);
     int child = build_task(build, task, CALL_SCOPE_SPAWN);
     build->program->tasks[child].result = RETURNS_LAST;
     build_block(build, child, OUT_CANCELLED);
+    bool fails = chance(build, 40);
+    if (fails) {
+        child = build_task(build, task, CALL_SCOPE_SPAWN);
+        build->program->tasks[child].result = RETURNS_OTHER_FAILURE;
+        build_block(build, child, OUT_CANCELLED);
+    }
     build_dawdle(build, task);
     (void)build_op(build, task, CALL_SCOPE_CANCEL, task);
     (void)build_expect(build, task, CALL_STATUS, 0, OUT_CANCELLED);
     if (chance(build, 70)) (void)build_expect(build, task, CALL_NEXT, 0, OUT_CANCELLED);
-    (void)build_expect(build, task, CALL_SCOPE_CLOSE, 0, OUT_CANCELLED);
+    enum outcome outcome = fails ? OUT_FAILED : OUT_CANCELLED;
+    (void)expect_result(build_expect(build, task, CALL_SCOPE_CLOSE, 0, outcome),
+                        fails ? OTHER_FAILURE_CODE : 0);
     (void)build_op(build, task, CALL_YIELD, 0);
 }
 
-/* Children are given out in the order in which they end. */
+/* Children are given out in the order in which they end, however long that was ago. */
 static void next_child(struct build *build, int task)
 {
     (void)build_op(build, task, CALL_OPEN, 0);
     int count = 2 + (int)pick(build, 2);
     int first = build->program->task_count;
     int gates = build->program->chan_count;
+    bool at_once = chance(build, 50); /* all have ended before the first is asked for */
     for (int i = 0; i < count; i++) {
         int child = build_task(build, task, CALL_SCOPE_SPAWN);
-        (void)build_recv(build, child, build_chan_of(build, 1), 1, false);
+        (void)build_recv(build, child, build_private_chan(build, 1), 1, false);
     }
     int start = (int)pick(build, (uint32_t)count);
     for (int i = 0; i < count; i++) {
         int which = (start + i) % count;
         (void)build_send(build, task, gates + which, 1);
-        if (chance(build, 50)) add_sleep(build, task, 1);
-        (void)expect_result(build_op(build, task, CALL_NEXT, 0), first + which);
+        add_sleep(build, task, 1);
+        if (!at_once) (void)expect_result(build_op(build, task, CALL_NEXT, 0), first + which);
     }
+    for (int i = 0; at_once && i < count; i++)
+        (void)expect_result(build_op(build, task, CALL_NEXT, 0), first + (start + i) % count);
     (void)build_expect(build, task, CALL_NEXT, 0, OUT_GONE);
     (void)build_op(build, task, CALL_SCOPE_CLOSE, 0);
 }
@@ -290,7 +306,7 @@ static void waiting(struct build *build, int task)
     enum call calls[] = {CALL_SLEEP, CALL_SLEEP_UNTIL, CALL_YIELD, CALL_TICKER};
     struct op *op = build_op(build, task, calls[pick(build, 4)], 0);
     op->value = (uint16_t)(1 + pick(build, 3));
-    if (op->call == CALL_TICKER) op->repeat = op->expect_count = 3;
+    if (op->call == CALL_TICKER && chance(build, 60)) op->size = 3; /* periods of a stall */
 }
 
 static void timed_out_next(struct build *build, int task)
@@ -300,6 +316,25 @@ static void timed_out_next(struct build *build, int task)
     (void)build_expect(
         build, task, chance(build, 50) ? CALL_NEXT : CALL_JOIN, child, OUT_TIMED_OUT);
     (void)build_expect(build, task, CALL_SCOPE_CLOSE, 0, OUT_TIMED_OUT);
+}
+
+/* Somebody who never sleeps keeps neither timers nor descriptors waiting. */
+static void busy(struct build *build, int task)
+{
+    int child = build_task(build, task, CALL_SPAWN);
+    struct op *op = build_expect(build, child, CALL_YIELD, 0, OUT_CANCELLED);
+    op->repeat = COUNT_ANY;
+    op->expect_count = COUNT_ANY;
+    op->flags = OP_SUMMARY | OP_HIDDEN;
+    int line = build_line(build, LINE_SOCKETS);
+    int writer = build_task(build, task, CALL_SPAWN);
+    build_op(build, writer, CALL_WRITE_ALL, line)->size = 10;
+    op = build_op(build, task, CALL_READ_EXACTLY, line);
+    op->side = 1;
+    op->size = 10;
+    (void)build_op(build, task, CALL_CANCEL, child);
+    (void)build_op(build, task, CALL_JOIN, child);
+    (void)build_op(build, task, CALL_JOIN, writer);
 }
 
 /* What was registered runs at the end, last first, and may wait. */
@@ -315,10 +350,10 @@ static void deferred(struct build *build, int task)
 void statement_task(struct build *build, int task, int depth)
 {
     static void (*const simple[])(struct build *, int) = {
-        join_many,     join_self,      detach,         cancel,        cancel,
-        cancel_waiter, timeout,        timeout,        timeout,       timeout,
-        waiting,       timed_out_next, timed_out_next, cancel_joiner, moved_deadline,
-        try_scope,     scope_cancel,   deferred,       next_child,
+        join_many,      join_self,     detach,         cancel,    cancel,       cancel_waiter,
+        timeout,        timeout,       timeout,        timeout,   waiting,      timed_out_next,
+        timed_out_next, cancel_joiner, moved_deadline, try_scope, scope_cancel, deferred,
+        next_child,     busy,          scope_cancel,
     };
     static void (*const nesting[])(struct build *, int, int) = {join, in_time, failure};
     uint32_t simple_count = sizeof simple / sizeof simple[0];

@@ -133,6 +133,8 @@ static struct weft_case prepare(struct run *run,
         return weft_on_readable(fd, ret_status);
     case ON_WRITABLE:
         return weft_on_writable(fd, ret_status);
+    case ON_DISABLED:
+        return weft_on_recv(NULL, bytes, ret_status);
     default:
         return weft_default();
     }
@@ -213,11 +215,17 @@ struct done perform_merge(struct task_state *task, const struct op *op)
 
 /* ---- the end ---- */
 
+void chan_drop(void *value, void *arg)
+{
+    const struct drop *drop = (const struct drop *)arg;
+    (void)note_received(drop->run, drop->chan, (const uint8_t *)value);
+}
+
 void chans_close(struct run *run)
 {
     for (int i = 0; i < run->program->chan_count; i++) {
         uint8_t bytes[VALUE_SIZE_MAX];
-        while (weft_chan_try_recv(run->chans[i], bytes) == 0)
+        while (!run->program->chans[i].drops && weft_chan_try_recv(run->chans[i], bytes) == 0)
             (void)note_received(run, i, bytes);
         weft_chan_unref(run->chans[i]);
     }

@@ -57,11 +57,6 @@ int lines_open(struct run *run)
 
 /* ---- bytes ---- */
 
-static uint8_t byte_at(uint64_t position)
-{
-    return (uint8_t)(position * 31 + (position >> 8));
-}
-
 static void bytes_fill(const struct op *op, uint8_t *bytes, uint64_t position, int task)
 {
     if (!(op->flags & OP_STAMPED)) {
@@ -69,14 +64,14 @@ static void bytes_fill(const struct op *op, uint8_t *bytes, uint64_t position, i
         return;
     }
     for (uint32_t i = 0; i < op->size; i++)
-        bytes[i] = byte_at(position + i);
+        bytes[i] = line_byte(position + i);
 }
 
 static void bytes_check(
     struct run *run, const struct op *op, const uint8_t *bytes, uint32_t count, uint64_t position)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (op->flags & OP_STAMPED && bytes[i] != byte_at(position + i)) {
+        if (op->flags & OP_STAMPED && bytes[i] != line_byte(position + i)) {
             run_violation(
                 run, "line %u: byte %llu is wrong", op->object, (unsigned long long)(position + i));
             return;
@@ -112,7 +107,8 @@ static struct done transfer_out(struct task_state *task, const struct op *op, in
     return (struct done){outcome_of(result), 0};
 }
 
-/* How much came before a failure is a race, except at the end of the stream. */
+/* How much came before a failure is a race, except at the end of the stream. Of what was asked for
+ * exactly, the first byte tells which part of the stream it is. */
 static struct done transfer_in(struct task_state *task, const struct op *op, int fd)
 {
     struct run *run = task->run;
@@ -129,11 +125,13 @@ static struct done transfer_in(struct task_state *task, const struct op *op, int
         if (result > 0) count = (size_t)result;
     }
     bytes_check(run, op, bytes, (uint32_t)count, line->read[op->side]);
+    int first = bytes[0];
     free(bytes);
     line->read[op->side] += count;
     task->result = result < 0 ? (int)result : 0;
     struct done done = {outcome_of(result), 0};
     if (done.outcome == OUT_OK || done.outcome == OUT_CLOSED) done.detail = (int32_t)count;
+    if (done.outcome == OUT_OK && op->call == CALL_READ_EXACTLY) done.detail = first;
     if (op->call == CALL_READ && result == 0) done.outcome = OUT_END;
     return done;
 }
@@ -171,6 +169,22 @@ static int accept_one(struct line_state *line)
     return 0;
 }
 
+/* Closed by us, or (`side` 1) given back and closed as another library would, and opened again at
+ * once: whoever opens next gets the lowest numbers. */
+static int reopen(struct line_state *line, const struct op *op)
+{
+    for (int i = 0; i < 2; i++) {
+        int fd = line->fds[i];
+        line->fds[i] = -1;
+        line->written[i] = line->read[i] = 0;
+        int result = op->side ? weft_release(fd) : weft_close(fd);
+        if (op->side && close(fd) < 0) result = -errno;
+        if (result < 0) return result;
+    }
+    int result = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line->fds);
+    return result < 0 ? -errno : 0;
+}
+
 struct done perform_line(struct task_state *task, const struct op *op)
 {
     struct run *run = task->run;
@@ -195,6 +209,9 @@ struct done perform_line(struct task_state *task, const struct op *op)
         break;
     case CALL_ACCEPT:
         result = accept_one(line);
+        break;
+    case CALL_REOPEN:
+        result = reopen(line, op);
         break;
     default:
         result = dial(line);

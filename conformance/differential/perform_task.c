@@ -47,12 +47,15 @@ static int scope_open(struct task_state *task, const struct op *op)
     return weft_scope_open_timeout(scope, op->value == 0 ? 0 : slot_duration(task->run, op->value));
 }
 
-static int scope_close(struct task_state *task)
+/* The detail tells one failure from another. */
+static struct done scope_close(struct task_state *task)
 {
-    if (task->depth == 0) return 0;
-    int result = weft_scope_close(&task->scopes[task->depth - 1]);
+    if (task->depth == 0) return (struct done){OUT_OK, 0};
+    task->result = weft_scope_close(&task->scopes[task->depth - 1]);
     task->depth--;
-    return result;
+    struct done done = {outcome_of(task->result), 0};
+    if (done.outcome == OUT_FAILED) done.detail = -task->result;
+    return done;
 }
 
 /* The innermost scope of any task. */
@@ -72,24 +75,52 @@ static struct done scope_next(struct task_state *task)
     return (struct done){OUT_OK, task_index(task->run, child)};
 }
 
+/*
+ * Ticks are whole periods from the start, however late they are received: that the next one is,
+ * too, is seen here. After a stall, the ones that were missed are counted.
+ */
+static int tick(struct run *run, int64_t period_ns, int stall_periods)
+{
+    struct weft_ticker ticker;
+    int64_t before_ns = weft_now();
+    int result = weft_ticker_open(&ticker, period_ns, WEFT_TICKER_SKIP);
+    int64_t slack_ns = weft_now() - before_ns;
+    if (result == 0) result = weft_ticker_wait(&ticker, NULL);
+    if (result == 0 && stall_periods > 0) {
+        uint64_t missed = 0;
+        result = weft_sleep(stall_periods * period_ns);
+        if (result == 0) result = weft_ticker_wait(&ticker, &missed);
+        if (result == 0 && missed < (uint64_t)stall_periods - 1) {
+            run_violation(run, "a ticker missed %d ticks, not %d", (int)missed, stall_periods - 1);
+        }
+    }
+    int64_t phase_ns = (weft_ticker_next(&ticker) - before_ns) % period_ns;
+    if (result == 0 && slack_ns < period_ns && phase_ns > slack_ns) {
+        run_violation(run, "a ticker drifts");
+    }
+    if (result == 0 && weft_now() - before_ns < period_ns * (1 + stall_periods)) {
+        run_violation(run, "a tick came early");
+    }
+    weft_ticker_close(&ticker);
+    return result;
+}
+
 /* A sleep that ends by itself does not end early. */
 static int timed_wait(struct task_state *task, const struct op *op)
 {
     struct run *run = task->run;
-    struct weft_ticker ticker;
     int64_t before_ns = weft_now();
     int64_t duration_ns = slot_duration(run, op->value);
     int result = 0;
+    if (op->call == CALL_TICKER) {
+        return tick(run, duration_ns < 1 ? 1 : duration_ns, (int)op->size);
+    }
     if (op->call == CALL_SLEEP_UNTIL) {
         int64_t deadline_ns = slot_deadline(run, op->value);
         result = weft_sleep_until(deadline_ns);
         duration_ns = deadline_ns - before_ns;
-    } else if (op->call == CALL_SLEEP) {
-        result = weft_sleep(duration_ns);
     } else {
-        if (duration_ns < 1) duration_ns = 1;
-        result = weft_ticker_open(&ticker, duration_ns, WEFT_TICKER_SKIP);
-        if (result == 0) result = weft_ticker_wait(&ticker, NULL);
+        result = weft_sleep(duration_ns);
     }
     if (result == 0 && weft_now() - before_ns < duration_ns) {
         run_violation(
@@ -141,8 +172,7 @@ struct done perform_task(struct task_state *task, const struct op *op)
         result = scope_open(task, op);
         break;
     case CALL_SCOPE_CLOSE:
-        result = scope_close(task);
-        break;
+        return scope_close(task);
     case CALL_SCOPE_CANCEL:
         if (scope) result = weft_scope_cancel(scope);
         break;

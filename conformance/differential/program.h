@@ -17,7 +17,7 @@ enum {
     OPS_MAX = 72, /* per task */
     CHANS_MAX = 72,
     LINES_MAX = 20,
-    CASES_MAX = 5,
+    CASES_MAX = 12,
     SCOPES_MAX = 6,
     VALUES_MAX = 4096,
     GROUPS_MAX = 1024,
@@ -45,6 +45,7 @@ enum call {
     CALL_NEXT, CALL_SET_DEADLINE, CALL_STATUS,
     CALL_READ, CALL_WRITE, CALL_READ_EXACTLY, CALL_WRITE_ALL, CALL_WAIT_FD,
     CALL_SHUTDOWN, CALL_CLOSE_FD, CALL_ACCEPT, CALL_DIAL,
+    CALL_REOPEN, /* the same numbers for a new pair of sockets */
     CALL_COUNT
 };
 
@@ -56,7 +57,8 @@ enum outcome {
     OUT_ANY, /* as an expectation */
 };
 
-enum case_kind { ON_SEND, ON_RECV, ON_AFTER, ON_AT, ON_JOINED, ON_READABLE, ON_WRITABLE, ON_DEFAULT };
+enum case_kind { ON_SEND, ON_RECV, ON_AFTER, ON_AT, ON_JOINED, ON_READABLE, ON_WRITABLE, ON_DEFAULT,
+                 ON_DISABLED };
 /* clang-format on */
 
 struct choice {
@@ -90,7 +92,10 @@ struct op {
     struct choice cases[CASES_MAX];
 };
 
-enum result_kind { RETURNS_ZERO, RETURNS_FAILURE, RETURNS_LAST };
+enum result_kind { RETURNS_ZERO, RETURNS_FAILURE, RETURNS_OTHER_FAILURE, RETURNS_LAST };
+
+/* What they give, without the sign. */
+enum { FAILURE_CODE = 5, OTHER_FAILURE_CODE = 6 };
 
 struct task_plan {
     uint8_t result; /* enum result_kind; LAST: what its last call gave */
@@ -102,6 +107,7 @@ struct chan_plan {
     uint16_t capacity;
     uint8_t value_size;
     bool is_shared;
+    bool drops; /* what is left in it is handed to its destructor */
 };
 
 enum line_kind { LINE_SOCKETS, LINE_PIPE, LINE_TCP, LINE_LISTENER };
@@ -116,6 +122,12 @@ struct program {
     uint8_t lines[LINES_MAX]; /* enum line_kind; a listener is dialled and accepted first */
     bool dropped[GROUPS_MAX]; /* left out */
 };
+
+/* The byte of a line at a position, where its bytes are stamped. */
+static inline uint8_t line_byte(uint64_t position)
+{
+    return (uint8_t)(position * 31 + (position >> 8));
+}
 
 void program_generate(struct program *ret, uint64_t seed);
 void program_show(const struct program *program);

@@ -77,6 +77,10 @@ static void add_case(struct racing *racing, struct op *op)
 {
     struct build *build = racing->build;
     uint32_t kinds = build->program->line_count ? ON_DEFAULT : ON_READABLE;
+    if (chance(build, 5)) {
+        (void)build_case(op, ON_DISABLED, 0);
+        return;
+    }
     enum case_kind kind = pick(build, 5) > 1 ? pick(build, 2) : pick(build, kinds);
     struct choice *it = build_case(op, kind, any_chan(racing));
     if (kind == ON_SEND) it->value = build_values(build, 1);
@@ -94,7 +98,9 @@ static void add_select(struct racing *racing, int task)
     struct build *build = racing->build;
     struct op *op = add(racing, task, CALL_SELECT, 0);
     if (chance(build, 5)) return; /* no case at all */
-    for (uint32_t count = 1 + pick(build, CASES_MAX - 1); count > 0; count--)
+    /* more than eight are chosen from in another way */
+    uint32_t count = chance(build, 15) ? 9 + pick(build, 2) : 1 + pick(build, 4);
+    for (; count > 0; count--)
         add_case(racing, op);
     if (chance(build, 15)) (void)build_case(op, ON_DEFAULT, 0);
     if (chance(build, 15)) op->flags |= OP_ORDERED;
@@ -207,6 +213,29 @@ static void add_any(struct racing *racing, int task)
     }
 }
 
+/* Two tasks hand values over for longer than either may go on alone. */
+static void add_duel(struct racing *racing)
+{
+    struct build *build = racing->build;
+    int chan = any_chan(racing);
+    struct op *op = add(racing, any_task(racing), CALL_SEND, chan);
+    op->repeat = 150;
+    op->value = build_values(build, 150);
+    add(racing, any_task(racing), CALL_RECV, chan)->repeat = 150;
+}
+
+/* Many sleep until one time, and some of them are cancelled meanwhile. */
+static void add_crowd(struct racing *racing)
+{
+    struct build *build = racing->build;
+    int count = build->program->task_count;
+    int slot = any_slot(racing) + 2 * SLOTS_SHARED;
+    for (int task = 1; task < count; task++)
+        add(racing, task, CALL_SLEEP_UNTIL, 0)->value = (uint16_t)slot;
+    for (uint32_t some = 1 + pick(build, 4); some > 0; some--)
+        (void)add(racing, 0, CALL_CANCEL, 1 + (int)pick(build, (uint32_t)count - 1));
+}
+
 void racing_generate(struct build *build)
 {
     struct racing racing = {.build = build, .next_slot = 1};
@@ -237,4 +266,6 @@ void racing_generate(struct build *build)
         for (uint32_t after = 2 + pick(build, 9); after > 0; after--)
             add_any(&racing, task);
     }
+    if (chance(build, 20)) add_crowd(&racing);
+    if (chance(build, 25)) add_duel(&racing);
 }

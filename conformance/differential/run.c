@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { ROOT_RESULT = 7 };
+
 void run_violation(struct run *run, const char *format, ...)
 {
     if (run->violation[0] != '\0') return;
@@ -38,7 +40,8 @@ enum outcome outcome_of(long result)
         return OUT_DEADLOCK;
     case EINVAL:
         return OUT_INVALID;
-    case EIO:
+    case FAILURE_CODE:
+    case OTHER_FAILURE_CODE:
         return OUT_FAILED;
     case ECONNRESET:
     case ENOTCONN:
@@ -125,6 +128,7 @@ static struct done perform(struct task_state *task, const struct op *op, int rep
     case CALL_CLOSE_FD:
     case CALL_ACCEPT:
     case CALL_DIAL:
+    case CALL_REOPEN:
         return perform_line(task, op);
     default:
         return perform_task(task, op);
@@ -206,8 +210,16 @@ int run_task(void *arg)
         (void)weft_scope_close(&task->scopes[--task->depth]);
     task->has_ended = true;
     if (weft_chan_try_send(run->ended, NULL) < 0) run_violation(run, "no place for an end");
-    if (task->plan->result == RETURNS_ZERO) return 0;
-    return task->plan->result == RETURNS_FAILURE ? -EIO : task->result;
+    switch ((enum result_kind)task->plan->result) {
+    case RETURNS_FAILURE:
+        return -FAILURE_CODE;
+    case RETURNS_OTHER_FAILURE:
+        return -OTHER_FAILURE_CODE;
+    case RETURNS_LAST:
+        return task->result;
+    default:
+        return 0;
+    }
 }
 
 /* ---- the root ---- */
@@ -253,6 +265,9 @@ static int chans_open(struct run *run)
         options.capacity = run->program->chans[i].capacity;
         options.value_size = run->program->chans[i].value_size;
         options.shared = run->program->chans[i].is_shared;
+        run->drops[i] = (struct drop){run, i};
+        if (run->program->chans[i].drops) options.drop = chan_drop;
+        options.drop_arg = &run->drops[i];
         int result = weft_chan_open_with(&run->chans[i], &options);
         if (result < 0) return result;
     }
@@ -279,7 +294,7 @@ static int root(void *arg)
     if (run->violation[0] != '\0') return 0; /* somebody may still use them */
     chans_close(run);
     lines_close(run);
-    return 0;
+    return ROOT_RESULT;
 }
 
 void run_program(struct run *run, const struct program *program, bool is_virtual)
@@ -298,5 +313,5 @@ void run_program(struct run *run, const struct program *program, bool is_virtual
     config.seed = program->seed * 2 + 1;
     config.grace_ns = WEFT_SEC;
     int result = weft_run(&config, root, run);
-    if (result != 0) run_violation(run, "weft_run() gave %d", result);
+    if (result != ROOT_RESULT) run_violation(run, "weft_run() gave %d", result);
 }

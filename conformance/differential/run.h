@@ -45,12 +45,19 @@ struct line_state {
     uint64_t read[2];    /* by this side, of what the other one wrote */
 };
 
+/* What a channel's destructor gets. */
+struct drop {
+    struct run *run;
+    int chan;
+};
+
 struct run {
     const struct program *program;
     bool is_virtual;
     int64_t base_ns; /* the time of slot 0 */
     int64_t slot_ns;
     struct weft_chan *chans[CHANS_MAX];
+    struct drop drops[CHANS_MAX];
     struct line_state lines[LINES_MAX];
     struct task_state tasks[TASKS_MAX];
     struct weft_chan *ended; /* has a place for every task */
@@ -95,6 +102,7 @@ int run_task(void *arg);
 
 int lines_open(struct run *run); /* in a task */
 void lines_close(struct run *run);
+void chan_drop(void *value, void *arg);
 void chans_close(struct run *run); /* drains them, and looks at the balance of the values */
 
 #endif
