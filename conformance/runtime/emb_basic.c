@@ -93,6 +93,19 @@ WEFT_TEST(emb, 01b_costs_no_processor_time_when_idle)
     emb_close(&emb);
 }
 
+/* Without any descriptor a wake-up is taken note of, too. */
+WEFT_TEST(emb, 01d_costs_no_processor_time_after_a_wake_up)
+{
+    struct emb emb;
+    if (!emb_open(&emb)) return;
+    struct weft_post post = {.fn = nothing};
+    CHECK_EQ(weft_post(emb.runtime, &post), 0);
+    int64_t start_ns = harness_thread_cpu_ns();
+    emb_run_for(&emb, 200);
+    CHECK_WITHIN(harness_thread_cpu_ns() - start_ns, 0, 10 * NS_PER_MS * harness_pace());
+    emb_close(&emb);
+}
+
 static int count_up(void *arg)
 {
     ++*(int *)arg;
