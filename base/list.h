@@ -37,6 +37,13 @@ static inline void list_open(struct list *list)
     list->head.previous = &list->head;
 }
 
+/* Opens it with one node in it. */
+static inline void list_open_with(struct list *list, struct list_node *node)
+{
+    list->head = (struct list_node){.next = node, .previous = node};
+    *node = (struct list_node){.next = &list->head, .previous = &list->head};
+}
+
 static inline bool list_is_empty(const struct list *list)
 {
     return list->head.next == &list->head;

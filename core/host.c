@@ -32,9 +32,11 @@ enum {
 /* What is attached to this thread, the latest first. */
 static _Thread_local struct runtime *attached;
 
-static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static pthread_once_t ends_once = PTHREAD_ONCE_INIT;
+static pthread_key_t thread_end; /* of threads that have attached something */
+static bool has_thread_end;      /* else, without memory, nobody is told; so too at exit */
 
-static void watch_exit(void);
+static void watch_ends(void);
 static void turn(struct weft_host *hook);
 static void pass(struct runtime *runtime);
 static void settle(struct runtime *runtime, bool was_quiet);
@@ -66,7 +68,8 @@ int weft_attach(struct weft_runtime **ret, const struct weft_config *config, voi
         free(runtime);
         return result;
     }
-    (void)pthread_once(&exit_once, watch_exit);
+    (void)pthread_once(&ends_once, watch_ends);
+    if (has_thread_end) (void)pthread_setspecific(thread_end, runtime);
     runtime->host.next = attached;
     attached = runtime;
     *ret = runtime->handle;
@@ -156,8 +159,22 @@ static int move_home(struct worker *worker)
     return 0;
 }
 
-/* For those who asked for reports of leaks. */
-static void report_forgotten(void)
+/* A thread ends with something attached, which nobody will turn any more: from now on it has ended
+ * for everybody else. Its memory stays, because tasks point into it. */
+static void on_thread_end(void *latest)
+{
+    (void)latest;
+    if (weft__is_forked()) return;
+    for (; attached; attached = attached->host.next) {
+        /* acq_rel: as at any other end; entrants get out by themselves */
+        atomic_fetch_and_explicit(
+            &attached->handle->gate, ~(uintptr_t)GATE_OPEN, memory_order_acq_rel);
+        weft__report_attached(attached);
+    }
+}
+
+/* The process exits: the same for those who asked for reports of leaks. */
+static void on_exit_of_process(void)
 {
     if (weft__is_forked()) return;
     struct weft_runtime *handles[RUNTIMES_MAX];
@@ -172,9 +189,10 @@ static void report_forgotten(void)
     }
 }
 
-static void watch_exit(void)
+static void watch_ends(void)
 {
-    (void)atexit(report_forgotten); /* without memory, nobody is told */
+    (void)atexit(on_exit_of_process);
+    has_thread_end = pthread_key_create(&thread_end, on_thread_end) == 0;
 }
 
 /* ---- turns ---- */
@@ -230,7 +248,8 @@ static int64_t next_turn(struct runtime *runtime, bool was_quiet)
     weft__idle_trim(worker, timeout_ns);
     if (timeout_ns == WEFT_POLL_FOREVER) {
         /* Nobody waits for those that are armed still, and they would keep the loop alive. */
-        if (worker->fd_waiters == 0 && worker->fd_armed > 0) weft__fds_rest(worker);
+        bool is_idle = worker->fd_waiters == 0 && worker->fd_armed > 0;
+        if (is_idle && runtime->host.native) weft__fds_rest(worker);
         return INT64_MAX;
     }
     if (!runtime->settings.is_virtual) return weft__timers_next(&worker->timers);

@@ -209,7 +209,8 @@ void weft__report_attached(struct runtime *runtime)
     if (!runtime->settings.reports_leaks) return;
     struct dump dump;
     open_report(&dump, runtime);
-    put_line(&dump, "weft: a runtime is still attached at exit: weft_detach_loop() was not called");
+    put_line(&dump,
+             "weft: a runtime is attached to a loop that ends: weft_detach_loop() was not called");
     (void)weft__dump_close(&dump);
 }
 

@@ -28,7 +28,7 @@ void weft__report_survivors(struct runtime *runtime);
  * leaks are reported. */
 void weft__report_outliving(struct runtime *runtime);
 
-/* The process exits, and the runtime lives in a host's loop still; only when leaks are reported. */
+/* The thread or the process ends, and it lives in a host's loop; only when leaks are reported. */
 void weft__report_attached(struct runtime *runtime);
 
 /* Tasks that ended unjoined, but for those that were named before; only when asked for. */

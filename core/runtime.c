@@ -24,8 +24,6 @@
 #include "core/post.h"
 #include "core/report.h"
 
-enum { GATE_OPEN = 1, GATE_ENTRANT = 2 };
-
 /* The live runtimes of the process, for calls that have only a task's handle. */
 static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct runtime *runtimes;

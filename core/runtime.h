@@ -29,6 +29,9 @@ struct settings {
 
 int weft__settings_load(struct settings *ret, const struct weft_config *config);
 
+/* Of weft_runtime.gate. */
+enum { GATE_OPEN = 1, GATE_ENTRANT = 2 };
+
 /* The public, counted part: lives until the last reference is gone. */
 struct weft_runtime {
     atomic_size_t references; /* one is the runtime's own */

@@ -24,7 +24,8 @@ static int fill_options(struct task *task, const struct weft_spawn_options *opti
 static int fill_args(struct task *task, const struct spawn_request *request);
 static void clean_up(struct worker *worker, struct task *self);
 static void finish(struct worker *worker, struct task *task, int result);
-static void finish_linked(struct worker *worker, struct task *task);
+static void finish_joined(struct worker *worker, struct task *task);
+static void finish_any(struct worker *worker, struct task *task, bool given);
 static void finish_root(struct worker *worker, int result);
 static bool give_to_one(struct task *task);
 static bool give_result(struct task *task);
@@ -250,18 +251,37 @@ static inline void finish(struct worker *worker, struct task *task, int result)
     task->result = result;
     worker->tasks_ended++;
     if (task->flags & unusual) {
-        finish_linked(worker, task);
+        if (task->joiners.head.next) {
+            finish_joined(worker, task);
+        } else {
+            finish_any(worker, task, false);
+        }
     } else if (task->flags & TASK_DETACHED) {
         record_reclaim(&worker->records, task);
     }
 }
 
-__attribute__((noinline)) static void finish_linked(struct worker *worker, struct task *task)
+/* The usual case, one task that joins one of the root scope, makes no call and needs no frame. */
+__attribute__((noinline)) static void finish_joined(struct worker *worker, struct task *task)
+{
+    const unsigned unusual = TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT;
+    bool given = give_to_one(task);
+    if (unlikely(!given || task->home || task->flags & unusual)) {
+        finish_any(worker, task, given);
+        return;
+    }
+    task->scope = NULL;
+    record_reclaim(&worker->records, task);
+}
+
+__attribute__((noinline)) static void finish_any(struct worker *worker,
+                                                 struct task *task,
+                                                 bool given)
 {
     unsigned flags = task->flags;
-    bool taken = flags & TASK_DETACHED;
+    if (task->joiners.head.next && give_result(task)) given = true;
+    bool taken = given || flags & TASK_DETACHED;
     task->scope = NULL;
-    if (task->joiners.head.next && (give_to_one(task) || give_result(task))) taken = true;
     if (unlikely(flags & TASK_ROOT)) finish_root(worker, task->result);
     if (task->home) weft__scope_child_ended(task, taken);
     if (!taken) return;

@@ -135,7 +135,10 @@ static inline uint64_t task_id(const struct task *task)
 static inline void task_add_joiner(struct task *task, struct waiter *waiter)
 {
     task->flags |= TASK_LINKED;
-    if (!task->joiners.head.next) list_open(&task->joiners);
+    if (__builtin_expect(!task->joiners.head.next, 1)) {
+        list_open_with(&task->joiners, &waiter->link);
+        return;
+    }
     list_push_back(&task->joiners, &waiter->link);
 }
 

@@ -184,7 +184,7 @@ def main():
     ):
         if path:
             conform_report.save(path, write(matrix))
-    if arguments.update_docs:
+    if arguments.update_docs and not problem:
         conform_report.update_docs(matrix)
     for complaint in matrix.complaints:
         print(complaint)

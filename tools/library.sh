@@ -4,7 +4,7 @@
 # Sourced, with $root set.
 
 # Sets $cache and $library: below the tree where we may write, else in the user's cache.
-library_place() { # library_place BACKEND
+library_place() { # library_place BACKEND, or `all`: a library per backend side by side
     : "${root:?}"
     if mkdir -p "$root/build" 2>/dev/null && [ -w "$root/build" ]; then
         cache=$root/build
@@ -19,8 +19,11 @@ library_place() { # library_place BACKEND
 library_configure() {
     echo "weft: building the library ($library_backend)" >&2
     rm -rf "$library"
-    meson setup "$library" "$root" "-Dweft_backend=$library_backend" -Dtests=none \
-        >"$library.log" 2>&1 && return 0
+    case $library_backend in
+    all) library_option=-Dcompare=true ;;
+    *) library_option=-Dweft_backend=$library_backend ;;
+    esac
+    meson setup "$library" "$root" "$library_option" -Dtests=none >"$library.log" 2>&1 && return 0
     cat "$library.log" >&2
     rm -rf "$library"
     return 1

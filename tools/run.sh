@@ -58,18 +58,25 @@ packages_need $backends
 # shellcheck source=tools/library.sh
 . "$root/tools/library.sh"
 
-program_place() { # program_place BACKEND: sets $library, and $program, the folder of the one file
-    library_place "$1"
-    program=$cache/programs/$1-$(printf %s "$source" | cksum | tr ' ' -)
-    mkdir -p "$program"
-}
+library_place "$backend"
+program=$cache/programs/$backend-$(printf %s "$source" | cksum | tr ' ' -)
+mkdir -p "$program"
+
+# One backend: the program holds its archive. All: it is linked once, and the loader chooses.
+target=libweft.a
+[ "$backend" != all ] || target=all
 
 program_describe() { # a build.ninja for the one file
     quoted=$(printf %s "$source" | sed 's/[$ :]/$&/g')
     headers=$(printf %s "$root/api" | sed "s/'/'\\\\''/g; s/[$]/$&/g")
-    libs=$(PKG_CONFIG_PATH="$library/meson-uninstalled" pkg-config --static --libs weft |
-        sed 's/ *-lweft\>//')
-    archive=$(printf %s "$library/libweft.a" | sed 's/[$ :]/$&/g')
+    if [ "$backend" = all ]; then
+        archive=
+        libs=$(printf %s "-L'$library/lib/epoll' -lweft -pthread" | sed 's/[$]/$&/g')
+    else
+        libs=$(PKG_CONFIG_PATH="$library/meson-uninstalled" pkg-config --static --libs weft |
+            sed 's/ *-lweft\>//')
+        archive=$(printf %s "$library/libweft.a" | sed 's/[$ :]/$&/g')
+    fi
     cat <<NINJA
 rule program
   command = $compiler -O2 -g -Wall '-I$headers' -MD -MF depfile \$in $libs ${LDFLAGS-} -o \$out
@@ -87,7 +94,7 @@ program_build() {
 }
 
 build() {
-    library_build libweft.a || return 1
+    library_build $target || return 1
     if ! program_build; then
         sed -e '/^FAILED: /,+1d' -e '/^ninja: /d' "$program/log" >&2
         return 1
@@ -97,13 +104,10 @@ build() {
 }
 
 # One build at a time: two shells may run two programs of one tree.
-for name in $backends; do
-    program_place "$name"
-    (
-        flock 9
-        build 9>&-
-    ) 9>"$cache/run.lock" || exit 1
-done
+(
+    flock 9
+    build 9>&-
+) 9>"$cache/run.lock" || exit 1
 [ "$backend" = all ] || exec "$program/program" "$@"
 
 # What is printed is the first backend's output, then how the others differ from it.
@@ -112,9 +116,9 @@ trap 'rm -rf "$place"' EXIT
 first=
 different=
 for name in $backends; do
-    program_place "$name"
     status=0
-    "$program/program" "$@" >"$place/$name" </dev/null || status=$?
+    LD_LIBRARY_PATH=$library/lib/$name${LD_LIBRARY_PATH+:$LD_LIBRARY_PATH} \
+        "$program/program" "$@" >"$place/$name" </dev/null || status=$?
     if [ -z "$first" ]; then
         first=$name first_status=$status
         cat "$place/$name"

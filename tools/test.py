@@ -24,6 +24,7 @@ from builds import (
     COMPARE_OPTIONS,
     ROOT,
     Result,
+    folder,
     prepare,
     preset,
     read_tap,
@@ -57,6 +58,7 @@ PLAIN = ["conformance", "plain"]  # what needs no Criterion
 MEMCHECK = "valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite"
 AARCH64 = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 COMPARED = ["-Dcompare=true"]
+TIMES = folder("times.txt")  # where the time of the last run went
 
 FIRST = [
     Part(COMPARE, COMPARE_OPTIONS, ONCE + EVERYWHERE, others=["planted"]),
@@ -188,7 +190,11 @@ def run_part(part):
 
 
 def run_in(part, test):
-    return run_test(test, part.folder or part.name, part.wrapper, part.patience, part.rows)
+    start = time.monotonic()
+    rows = run_test(test, part.folder or part.name, part.wrapper, part.patience, part.rows)
+    with open(TIMES, "a", encoding="utf-8") as file:
+        file.write(f"{time.monotonic() - start:7.1f} s  {part.name}: {test['name']}\n")
+    return rows
 
 
 def named(test, rows):
@@ -276,6 +282,9 @@ def main():
     else:
         chosen = FIRST
 
+    os.makedirs(os.path.dirname(TIMES), exist_ok=True)
+    with open(TIMES, "w", encoding="utf-8"):
+        pass
     results = []
     if arguments.soak:
         results = soak(arguments.soak)

@@ -22,7 +22,8 @@ WEFT_EXTERN_C_BEGIN
 
 /**
  * Makes a runtime that lives in the calling thread's loop. It has no root task: it lives until
- * weft_detach_loop(), and never reports a deadlock. Several may live in one loop.
+ * weft_detach_loop(), or the end of the thread, and never reports a deadlock. Several may live in
+ * one loop.
  *
  * A native loop is kept alive by what tasks wait for (descriptors, deadlines, being ready), not by
  * the runtime itself, nor by tasks that only other threads or the host can wake.

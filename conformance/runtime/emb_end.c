@@ -228,6 +228,29 @@ WEFT_TEST(emb, 10e_a_detach_loses_no_post_of_other_threads)
     }
 }
 
+static int read_shielded(void *arg)
+{
+    struct ending *ending = arg;
+    char byte;
+    weft_shielded
+    {
+        ending->heard = (int)weft_read(ending->fds[0], &byte, 1);
+    }
+    return 0;
+}
+
+WEFT_TEST(emb, 10f_what_a_task_waits_for_moves_with_it)
+{
+    struct ending ending = {0};
+    harness_pipe(ending.fds);
+    if (!emb_open(&ending.emb)) return;
+    emb_spawn(&ending.emb, read_shielded, &ending);
+    emb_run_for(&ending.emb, 2);
+    CHECK_EQ(write(ending.fds[1], "x", 1), 1);
+    emb_close(&ending.emb);
+    CHECK_EQ(ending.heard, 1);
+}
+
 /* ---- EMB-12 ---- */
 
 static int leave_attached(void *arg)
@@ -276,12 +299,15 @@ WEFT_TEST(emb, 12b_a_thread_that_ends_without_detaching_does_no_harm)
     CHECK_EQ(pthread_join(thread, &is_able), 0);
     if (!is_able) return;
     struct poster poster = {0};
-    static struct weft_post post;
-    post = (struct weft_post){.fn = note_post, .arg = &poster};
-    CHECK_EQ(weft_post(emb.runtime, &post), 0); /* nobody will ever look */
-    CHECK_EQ(weft_runtime_spawn(emb.runtime, NULL, NULL, do_nothing, NULL), 0);
-    CHECK_EQ(weft_detach_loop(emb.runtime), -EPERM);
+    struct weft_post post = {.fn = note_post, .arg = &poster};
+    CHECK_EQ(weft_post(emb.runtime, &post), -ESRCH);
+    CHECK_EQ(weft_runtime_spawn(emb.runtime, NULL, NULL, do_nothing, NULL), -ESRCH);
+    CHECK_EQ(weft_detach_loop(emb.runtime), -ESRCH);
     CHECK_EQ(weft_run(NULL, do_nothing, NULL), 0);
+    int fds[2];
+    harness_pipe(fds);
+    CHECK_EQ(weft_close(fds[0]), 0); /* does not wait for who is not there */
+    CHECK_EQ(weft_close(fds[1]), 0);
     CHECK_EQ(atomic_load(&poster.ran), 0);
 }
 
