@@ -192,6 +192,8 @@ WEFT_TEST(emb, 04e_another_thread_wakes_the_hosts_loop)
     struct sender sender = {.talk = &talk, .post = {.fn = note_time, .arg = &sender}};
     pthread_t thread;
     if (!emb_open(&talk.emb)) return;
+    emb_spawn(&talk.emb, do_nothing, NULL);
+    emb_run(&talk.emb); /* not only before the first turn */
     CHECK_EQ(pthread_create(&thread, NULL, post_later, &sender), 0);
     sender.limit = host_adapter.timer_start(talk.emb.loop, 5000, give_up, &sender);
     emb_run(&talk.emb);
