@@ -250,7 +250,7 @@ void racing_generate(struct build *build)
     }
 
     /* A task is spawned somewhere among the operations of an earlier one. */
-    int count = 3 + (int)pick(build, 7);
+    int count = (int)(chance(build, 15) ? 12 + pick(build, 6) : 3 + pick(build, 7));
     program->task_count = count;
     int parents[TASKS_MAX] = {0};
     for (int task = 1; task < count; task++) {
