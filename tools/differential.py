@@ -35,7 +35,7 @@ PROGRAMS_MIN = 1000  # fewer say nothing about shares
 Outcome = collections.namedtuple("Outcome", "kind tasks order verdict trace")
 
 
-def run_range(program, clock, seeds, dropped="", trace=False, stop=False):
+def run_range(program, clock, seeds, dropped="", trace=False, stop=False, environment=None):
     """({seed: Outcome}, {(call, outcome): (programs, required)}). A process that ends early, by a
     violation or otherwise, is followed by one that begins behind that seed, unless `stop`."""
     outcomes, hits = {}, collections.Counter()
@@ -45,7 +45,12 @@ def run_range(program, clock, seeds, dropped="", trace=False, stop=False):
         command = [program, "--clock", clock, "--seeds", f"{first}..{last}"]
         command += ["--drop", dropped] * bool(dropped) + ["--trace"] * trace
         run = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False
+            command,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
         seed = first - 1
         for line in run.stdout.splitlines():

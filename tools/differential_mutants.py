@@ -3,13 +3,15 @@
 
 Each mutant that conformance/differential/mutants.txt names is planted in a copy of the tree, as by
 mutants.py, and must be found within 200 programs: one of them sees a violation, hangs or dies, or
-its trace is not that of the sound library. With --all every mutant is tried; those that the list
-does not name need not be found. Prints TAP. Works below build/differential-mutants/.
+its trace is not that of the sound library. naive/FAULT is a fault of conformance/naive/. With --all
+every mutant is tried; those that the list does not name need not be found. Prints TAP. Works below
+build/differential-mutants/.
 """
 
 import argparse
 import os
 import queue
+import re
 import sys
 import threading
 
@@ -17,6 +19,7 @@ import mutants
 from differential import CLOCKS, TARGET, disagreement, run_range
 
 SEEDS = (1, 200)
+NAIVE = "naive/"
 STEP = 25  # programs between two looks
 NOTHING = f"no sign of it in programs {SEEDS[0]} to {SEEDS[1]}"
 
@@ -27,11 +30,24 @@ class Bench(mutants.Bench):
     target = TARGET
 
     def judge(self, mutant, program, sound):
+        return self.compare(program, sound, {})
+
+    def examine_naive(self, fault):
+        """The same program with the fault and without."""
+        options = [f"-Dweft_backend_dir={os.path.join(self.tree, 'conformance', 'naive')}"]
+        program, problem = self.build("naive", "runtime", options)
+        if problem:
+            return False, problem
+        return self.compare(program, program, {"NAIVE_FAULT": fault})
+
+    def compare(self, program, sound, environment):
         for start in range(SEEDS[0], SEEDS[1] + 1, STEP):
             seeds = (start, start + STEP - 1)
             runs = {}
             for clock in CLOCKS:
-                runs["mutant", clock], _ = run_range(program, clock, seeds, stop=True)
+                runs["mutant", clock], _ = run_range(
+                    program, clock, seeds, stop=True, environment=environment
+                )
                 runs["sound", clock], _ = run_range(sound, clock, seeds)
                 for seed in sorted(runs["mutant", clock]):
                     both = {key: run[seed] for key, run in runs.items() if seed in run}
@@ -39,6 +55,12 @@ class Bench(mutants.Bench):
                     if complaint:
                         return True, complaint
         return False, NOTHING
+
+
+def naive_faults():
+    path = os.path.join(mutants.ROOT, "conformance", "naive", "naive.c")
+    with open(path, encoding="utf-8") as file:
+        return re.findall(r"\bF\((\w+)\)", file.read())
 
 
 def read_list():
@@ -51,6 +73,8 @@ def choose(options):
     """The mutants to try, and complaints about the list."""
     known = {mutant.name: mutant for mutant in mutants.read_mutants()}
     listed = read_list()
+    for name in naive_faults():
+        known[NAIVE + name] = mutants.Mutant(NAIVE + name, breaks="as its name says")
     complaints = [f"no mutant is called {name}" for name in listed if name not in known]
     names = options.names or (list(known) if options.all else [n for n in listed if n in known])
     if options.tenth:
@@ -87,7 +111,10 @@ def main():
                 mutant = work.get_nowait()
             except queue.Empty:
                 return
-            found, detail = bench.examine(mutant)
+            if mutant.name.startswith(NAIVE):
+                found, detail = bench.examine_naive(mutant.name.removeprefix(NAIVE))
+            else:
+                found, detail = bench.examine(mutant)
             is_excused = detail == NOTHING and mutant.name not in listed
             with lock:
                 counts["done"] += 1

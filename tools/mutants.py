@@ -110,12 +110,13 @@ class Bench:
             ROOT, self.tree, ignore=LEFT_OUT, copy_function=copy_changed, dirs_exist_ok=True
         )
 
-    def build(self, backend, program):
-        """(path, None) or (None, what went wrong)."""
+    def build(self, backend, program, options=None):
+        """(path, None) or (None, what went wrong). Options instead of the one for `backend`."""
         folder = os.path.join(self.place, backend)
         target = self.target.format(program=program, backend=backend)
         if not os.path.exists(os.path.join(folder, "build.ninja")):
-            setup = ["meson", "setup", folder, self.tree, f"-Dweft_backend={backend}"] + OPTIONS
+            setup = ["meson", "setup", folder, self.tree] + OPTIONS
+            setup += options or [f"-Dweft_backend={backend}"]
             run = subprocess.run(setup, capture_output=True, text=True, check=False)
             if run.returncode != 0:
                 return None, run.stdout + run.stderr

@@ -313,7 +313,7 @@ static void put_later(void *arg)
 {
     struct own *own = arg;
     fixture_put(own->fds[1], 1);
-    CHECK(host_adapter.timer_start(own->loop, 10, disarm_later, own));
+    CHECK(host_adapter.timer_start(own->loop, 10 * harness_pace(), disarm_later, own));
 }
 
 WEFT_TEST(c16, what_is_armed_keeps_the_loop_alive)

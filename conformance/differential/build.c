@@ -132,7 +132,7 @@ int build_chan_of(struct build *build, int capacity)
     program->chans[program->chan_count] = (struct chan_plan){
         .capacity = (uint16_t)capacity,
         .value_size = sizes[pick(build, sizeof sizes)],
-        .is_shared = chance(build, 10),
+        .is_shared = chance(build, 15),
         .drops = chance(build, 50),
     };
     return program->chan_count++;

@@ -28,6 +28,22 @@ static void join(struct build *build, int task, int depth)
     (void)build_expect(build, task, after[pick(build, 3)], child, OUT_GONE);
 }
 
+/* It has ended before anybody asks. */
+static void join_ended(struct build *build, int task)
+{
+    int child = build_task(build, task, CALL_SPAWN);
+    build->program->tasks[child].result = RETURNS_FAILURE;
+    add_sleep(build, task, 1);
+    if (chance(build, 50)) {
+        (void)expect_result(build_op(build, task, CALL_JOIN, child), FAILURE_CODE);
+    } else {
+        struct op *op = expect_result(build_op(build, task, CALL_SELECT, 0), 0);
+        (void)build_case(op, ON_JOINED, child);
+        (void)build_case(op, ON_RECV, build_chan_of(build, 0));
+    }
+    (void)build_expect(build, task, CALL_JOIN, child, OUT_GONE);
+}
+
 /* Several wait for the same task; all of them get its result. */
 static void join_many(struct build *build, int task)
 {
@@ -139,6 +155,23 @@ static void cancel_joiner(struct build *build, int task)
     (void)build_op(build, task, CALL_JOIN, target);
 }
 
+/* Nothing cuts the closing of a scope short: the child has ended when it returns. */
+static void cancel_closing(struct build *build, int task)
+{
+    int owner = build_task(build, task, CALL_SPAWN);
+    (void)build_op(build, owner, CALL_OPEN, 0);
+    int child = build_task(build, owner, CALL_SCOPE_SPAWN);
+    (void)build_op(build, child, CALL_OPEN_SHIELD, 0);
+    add_sleep(build, child, 2);
+    (void)build_op(build, child, CALL_SCOPE_CLOSE, 0);
+    build_meet(build, task, owner);
+    (void)build_op(build, owner, CALL_SCOPE_CLOSE, 0);
+    (void)build_expect(build, owner, CALL_DETACH, child, OUT_GONE);
+    (void)build_expect(build, owner, CALL_YIELD, 0, OUT_CANCELLED);
+    (void)build_op(build, task, CALL_CANCEL, owner);
+    (void)build_op(build, task, CALL_JOIN, owner);
+}
+
 /* ---- scopes ---- */
 
 /* A child that sleeps in the current scope of `task` until that scope ends with `outcome`; seen
@@ -146,7 +179,7 @@ static void cancel_joiner(struct build *build, int task)
 static int blocked_child(struct build *build, int task, enum outcome outcome)
 {
     int child = build_task(build, task, CALL_SCOPE_SPAWN);
-    bool has_scope = chance(build, 50);
+    bool has_scope = chance(build, 60);
     if (has_scope) (void)build_op(build, child, CALL_OPEN, 0);
     build_block(build, child, has_scope ? OUT_CANCELLED : outcome);
     return child;
@@ -211,7 +244,7 @@ static void try_scope(struct build *build, int task)
     (void)build_op(build, task, CALL_OPEN_TIMEOUT, 0); /* slot 0 */
     (void)build_send(build, task, chan, 1);
     (void)build_recv(build, task, chan, 1, false);
-    if (chance(build, 50)) {
+    if (chance(build, 70)) {
         (void)blocked_child(build, task, OUT_TIMED_OUT);
     } else {
         (void)build_expect(build, task, CALL_NEXT, 0, OUT_GONE);
@@ -350,10 +383,10 @@ static void deferred(struct build *build, int task)
 void statement_task(struct build *build, int task, int depth)
 {
     static void (*const simple[])(struct build *, int) = {
-        join_many,      join_self,     detach,         cancel,    cancel,       cancel_waiter,
-        timeout,        timeout,       timeout,        timeout,   waiting,      timed_out_next,
-        timed_out_next, cancel_joiner, moved_deadline, try_scope, scope_cancel, deferred,
-        next_child,     busy,          scope_cancel,
+        join_many, cancel_closing, join_ended,     join_self,     detach,         cancel,
+        cancel,    cancel_waiter,  timeout,        timeout,       timeout,        timeout,
+        waiting,   timed_out_next, timed_out_next, cancel_joiner, moved_deadline, try_scope,
+        try_scope, scope_cancel,   deferred,       next_child,    busy,           scope_cancel,
     };
     static void (*const nesting[])(struct build *, int, int) = {join, in_time, failure};
     uint32_t simple_count = sizeof simple / sizeof simple[0];

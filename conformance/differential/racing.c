@@ -213,27 +213,29 @@ static void add_any(struct racing *racing, int task)
     }
 }
 
-/* Two tasks hand values over for longer than either may go on alone. */
-static void add_duel(struct racing *racing)
+/* Two tasks hand values over for longer than either may go on alone; others are ready meanwhile. */
+static void add_duel(struct racing *racing, int count)
 {
     struct build *build = racing->build;
     int chan = any_chan(racing);
-    struct op *op = add(racing, any_task(racing), CALL_SEND, chan);
+    int sender = 1 + (int)pick(build, (uint32_t)count - 1);
+    struct op *op = add(racing, sender, CALL_SEND, chan);
     op->repeat = 150;
     op->value = build_values(build, 150);
-    add(racing, any_task(racing), CALL_RECV, chan)->repeat = 150;
+    add(racing, 1 + sender % (count - 1), CALL_RECV, chan)->repeat = 150;
 }
 
 /* Many sleep until one time, and some of them are cancelled meanwhile. */
-static void add_crowd(struct racing *racing)
+static void add_crowd(struct racing *racing, int count)
 {
-    struct build *build = racing->build;
-    int count = build->program->task_count;
     int slot = any_slot(racing) + 2 * SLOTS_SHARED;
-    for (int task = 1; task < count; task++)
+    for (int task = 1; task < count; task++) {
+        (void)add(racing, 0, CALL_SPAWN, task);
         add(racing, task, CALL_SLEEP_UNTIL, 0)->value = (uint16_t)slot;
-    for (uint32_t some = 1 + pick(build, 4); some > 0; some--)
-        (void)add(racing, 0, CALL_CANCEL, 1 + (int)pick(build, (uint32_t)count - 1));
+    }
+    (void)add(racing, 0, CALL_YIELD, 0);
+    for (uint32_t some = 2 + pick(racing->build, 3); some > 0; some--)
+        (void)add(racing, 0, CALL_CANCEL, 1 + (int)pick(racing->build, (uint32_t)count - 1));
 }
 
 void racing_generate(struct build *build)
@@ -248,16 +250,19 @@ void racing_generate(struct build *build)
     }
 
     /* A task is spawned somewhere among the operations of an earlier one. */
-    int count = 3 + (int)pick(build, 7);
+    int count = (int)(chance(build, 15) ? 12 + pick(build, 6) : 3 + pick(build, 7));
     program->task_count = count;
     int parents[TASKS_MAX] = {0};
     for (int task = 1; task < count; task++) {
         parents[task] = (int)pick(build, (uint32_t)task);
         program->tasks[task].result = chance(build, 15) ? RETURNS_FAILURE : RETURNS_ZERO;
     }
+    bool is_crowd = chance(build, 20);
+    if (is_crowd) add_crowd(&racing, count);
+    if (chance(build, 25)) add_duel(&racing, count);
     for (int task = 0; task < count; task++) {
         for (int child = task + 1; child < count; child++) {
-            if (parents[child] != task) continue;
+            if (is_crowd || parents[child] != task) continue;
             for (uint32_t before = pick(build, 3); before > 0; before--)
                 add_any(&racing, task);
             enum call call = chance(build, 40) ? CALL_SCOPE_SPAWN : CALL_SPAWN;
@@ -266,6 +271,4 @@ void racing_generate(struct build *build)
         for (uint32_t after = 2 + pick(build, 9); after > 0; after--)
             add_any(&racing, task);
     }
-    if (chance(build, 20)) add_crowd(&racing);
-    if (chance(build, 25)) add_duel(&racing);
 }
