@@ -8,6 +8,11 @@
 
 #include <weft/runtime.h>
 
+/* What the folder of a backend from outside of the tree admits, as initialisers. */
+#ifndef WEFT_OUTSIDE_CAPABILITIES
+#define WEFT_OUTSIDE_CAPABILITIES
+#endif
+
 static void libuv_version(void *library, char *ret_text, size_t size);
 static void libev_version(void *library, char *ret_text, size_t size);
 static void libevent_version(void *library, char *ret_text, size_t size);
@@ -38,7 +43,7 @@ static const struct capabilities table[] = {
 
 const struct capabilities *capabilities(void)
 {
-    static const struct capabilities unknown = {.backend = ""};
+    static const struct capabilities unknown = {.backend = "", WEFT_OUTSIDE_CAPABILITIES};
     const struct capabilities *row = capabilities_of(weft_backend_name());
     return row ? row : &unknown;
 }

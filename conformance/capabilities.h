@@ -22,8 +22,9 @@ struct capabilities {
     bool needs_no_epoll;  /* the kernel's limit of watches does not concern it (LIM-04) */
 };
 
-/* The row of the backend that this process runs on. One from outside of the tree is taken to be
- * as good as any: all the last columns are false. A test asks here, never for a name. */
+/* The row of the backend that this process runs on. One from outside of the tree is taken to be as
+ * good as any, but for the last columns that its capabilities.txt names. A test asks here, never
+ * for a name. */
 const struct capabilities *capabilities(void);
 
 /* The row of a backend; NULL for one from outside of the tree, of which nothing is known. */

@@ -298,8 +298,7 @@ int64_t weft_host_timeout(struct weft_runtime *handle)
     if (find(handle, &runtime) < 0 || runtime->host.native) return WEFT_FOREVER;
     struct worker *worker = &runtime->worker;
     /* relaxed: what is posted later makes the descriptor readable */
-    bool has_mail = atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0;
-    if (has_mail || !ready_is_empty(&worker->ready)) return 0;
+    if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0) return 0;
     if (runtime->host.wanted_ns == INT64_MAX) return WEFT_FOREVER;
     int64_t left_ns = runtime->host.wanted_ns - weft__backend.now_ns(worker->backend_state);
     return left_ns > 0 ? left_ns : 0;

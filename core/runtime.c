@@ -212,7 +212,8 @@ void weft__runtime_visit(struct runtime *runtime,
 static void refresh_live(struct task *task, void *arg)
 {
     (void)arg;
-    bool is_on_its_way = task->remote == REMOTE_SPAWN; /* it looks when it is adopted */
+    /* Then it looks when it is adopted. Of a task that sleeps the word is other threads'. */
+    bool is_on_its_way = task->state == TASK_UNSTARTED && task->remote == REMOTE_SPAWN;
     if (task->state != TASK_ENDED && !is_on_its_way) weft__scope_refresh(task);
 }
 

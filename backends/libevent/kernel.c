@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "backends/libevent/libevent.h"
+
+/* Where the search for libevent's instance ends: the kernel's own default limit (fs.nr_open). */
+#define NUMBERS_MAX (1 << 20)
 
 /* What is copied to a new instance; several events of one descriptor come one after another. */
 struct copy {
@@ -28,13 +30,10 @@ static int copy_registration(const struct event_base *base, const struct event *
 
 int weft__libevent_find_epoll(int wake_fd)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -1;
-
     /* What libevent itself registered: where it is there already, this changes nothing; everywhere
      * else it fails. */
     struct epoll_event same = {.events = EPOLLIN, .data.fd = wake_fd};
-    for (int fd = 0; (rlim_t)fd < limit.rlim_cur; fd++) {
+    for (int fd = 0; fd < NUMBERS_MAX; fd++) {
         if (epoll_ctl(fd, EPOLL_CTL_MOD, wake_fd, &same) == 0) return fd;
     }
     return -1;

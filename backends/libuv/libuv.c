@@ -293,10 +293,11 @@ static void on_closed(uv_handle_t *handle)
     weft__libuv_uncount_handle(handle->data);
 }
 
-/* What was never opened is zeroed, and of no type. */
+/* What was never opened is zeroed, and of no type. A host that closes all that it finds in its loop
+ * has closed ours, too: then the loop's memory is lost, because nobody tells when it may go. */
 static void handle_close(uv_handle_t *handle)
 {
-    if (handle->type != UV_UNKNOWN_HANDLE) uv_close(handle, on_closed);
+    if (handle->type != UV_UNKNOWN_HANDLE && !uv_is_closing(handle)) uv_close(handle, on_closed);
 }
 
 void weft__libuv_uncount_handle(struct loop *self)

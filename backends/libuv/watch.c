@@ -146,7 +146,8 @@ void weft__libuv_close_watches(struct loop *self)
     }
     struct list_node *node;
     while ((node = list_pop_front(&self->unused)) != NULL) {
-        uv_close((uv_handle_t *)&container_of(node, struct watch, link)->handle, on_closed);
+        uv_handle_t *handle = (uv_handle_t *)&container_of(node, struct watch, link)->handle;
+        if (!uv_is_closing(handle)) uv_close(handle, on_closed); /* see handle_close() */
     }
 }
 

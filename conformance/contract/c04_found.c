@@ -60,6 +60,27 @@ WEFT_TEST(c04, full_pipe_whose_reader_is_gone_hangs_up)
     CHECK_HANGUP(found_for(fds[1], WRITE), WRITE);
 }
 
+/* A loop may stop watching what has an error; then it has to begin again. */
+WEFT_TEST(c04, hang_up_is_reported_by_each_poll)
+{
+    struct fixture fixture;
+    int reader[2], writer[2];
+    harness_pipe(reader);
+    harness_pipe(writer);
+    close(reader[1]);
+    close(writer[0]);
+    if (!fixture_open(&fixture)) return;
+    fixture_arm(&fixture, reader[0], READ, 1);
+    fixture_arm(&fixture, writer[1], WRITE, 2);
+
+    for (int i = 0; i < 10; i++) {
+        CHECK_EQ(fixture_poll(&fixture, NS_PER_SEC), 2);
+        CHECK_HANGUP(fixture_found(&fixture, 1), READ);
+        CHECK_HANGUP(fixture_found(&fixture, 2), WRITE);
+    }
+    fixture_close(&fixture);
+}
+
 WEFT_TEST(c04, hang_up_reaches_a_descriptor_that_is_armed_already)
 {
     struct fixture fixture;

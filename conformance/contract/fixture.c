@@ -3,6 +3,7 @@
 #include "conformance/contract/fixture.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define QUIET_NS        (60 * NS_PER_MS)
@@ -72,10 +73,20 @@ unsigned fixture_wait(struct fixture *fixture, uint64_t token)
     return fixture_found(fixture, token);
 }
 
+/* How often this thread has gone to sleep. A loop that spins never does, also where a busy machine
+ * gives it too little processor time to be seen. */
+static long sleep_count(void)
+{
+    struct rusage usage;
+    CHECK_EQ(getrusage(RUSAGE_THREAD, &usage), 0);
+    return usage.ru_nvcsw;
+}
+
 void fixture_check_quiet(struct fixture *fixture, const char *file, int line)
 {
     int64_t start = harness_now_ns();
     int64_t cpu_start = harness_thread_cpu_ns();
+    long sleeps = -sleep_count();
     int polls = 0;
     for (int64_t passed = 0; passed < QUIET_NS; passed = harness_now_ns() - start) {
         polls++;
@@ -89,8 +100,14 @@ void fixture_check_quiet(struct fixture *fixture, const char *file, int line)
         return;
     }
     int64_t cpu = harness_thread_cpu_ns() - cpu_start;
-    if (polls > QUIET_POLLS_MAX || cpu > QUIET_NS / 4) {
-        harness_fail(file, line, "%d polls, %lld us of CPU", polls, (long long)(cpu / NS_PER_US));
+    sleeps += sleep_count();
+    if (polls > QUIET_POLLS_MAX || cpu > QUIET_NS / 4 || sleeps == 0) {
+        harness_fail(file,
+                     line,
+                     "%d polls, %ld sleeps, %lld us of CPU",
+                     polls,
+                     sleeps,
+                     (long long)(cpu / NS_PER_US));
     }
 }
 

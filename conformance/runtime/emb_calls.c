@@ -153,6 +153,7 @@ WEFT_TEST(emb, 04d_a_callback_posts)
 struct sender {
     struct talk *talk;
     struct weft_post post;
+    struct host_timer *limit;
     int64_t posted_ns;
     int64_t ran_ns;
 };
@@ -161,6 +162,14 @@ static void note_time(void *arg)
 {
     struct sender *sender = arg;
     sender->ran_ns = harness_now_ns();
+    host_adapter.stop(sender->talk->emb.loop);
+}
+
+static void give_up(void *arg)
+{
+    struct sender *sender = arg;
+    sender->limit = NULL;
+    host_adapter.stop(sender->talk->emb.loop);
 }
 
 static void *post_later(void *arg)
@@ -183,9 +192,12 @@ WEFT_TEST(emb, 04e_another_thread_wakes_the_hosts_loop)
     struct sender sender = {.talk = &talk, .post = {.fn = note_time, .arg = &sender}};
     pthread_t thread;
     if (!emb_open(&talk.emb)) return;
+    emb_spawn(&talk.emb, do_nothing, NULL);
+    emb_run(&talk.emb); /* not only before the first turn */
     CHECK_EQ(pthread_create(&thread, NULL, post_later, &sender), 0);
-    for (int i = 0; i < 500 && sender.ran_ns == 0; i++)
-        emb_run_for(&talk.emb, 20);
+    sender.limit = host_adapter.timer_start(talk.emb.loop, 5000, give_up, &sender);
+    emb_run(&talk.emb);
+    if (sender.limit) host_adapter.timer_stop(sender.limit);
     CHECK_EQ(pthread_join(thread, NULL), 0);
     CHECK_WITHIN(sender.ran_ns - sender.posted_ns, 0, harness_slack_ns());
     emb_close(&talk.emb);

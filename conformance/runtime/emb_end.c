@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "conformance/runtime/emb_support.h"
@@ -249,6 +250,49 @@ WEFT_TEST(emb, 10f_what_a_task_waits_for_moves_with_it)
     CHECK_EQ(write(ending.fds[1], "x", 1), 1);
     emb_close(&ending.emb);
     CHECK_EQ(ending.heard, 1);
+}
+
+/* 0: done; 1: no loop to live in, which emb_open() has asserted. */
+static int attach_and_detach_without_fds(void *arg)
+{
+    (void)arg;
+    struct emb emb;
+    if (!emb_open(&emb)) return 1; /* also sets up what a library sets up once */
+    emb_close(&emb);
+    void *loop = host_adapter.open();
+    void *native = capabilities()->can_attach ? loop : NULL;
+    struct rlimit limit;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int before = harness_fd_count();
+    int failures = 0;
+    for (int spare = 0; spare < 8; spare++) {
+        struct weft_runtime *runtime = NULL;
+        harness_limit_fds(spare);
+        int attached = weft_attach(&runtime, NULL, native);
+        int detached = attached < 0 ? 0 : weft_detach_loop(runtime);
+        CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        failures += attached < 0;
+        if (attached < 0) CHECK_EQ(attached, -EMFILE);
+        if (attached < 0) continue;
+        if (detached == 0) continue;
+        CHECK_EQ(detached, -EMFILE); /* it has stayed where it was */
+        CHECK_PTR(weft_runtime_current(), runtime);
+        CHECK_EQ(weft_detach_loop(runtime), 0);
+    }
+    CHECK(failures > 0);
+    host_adapter.run_nowait(loop);
+    CHECK_EQ(harness_fd_count(), before);
+    CHECK(host_adapter.close(loop));
+    return 0;
+}
+
+WEFT_TEST(emb, 10g_without_descriptors_it_fails_cleanly)
+{
+    struct harness_child child;
+    harness_run_child(&child, attach_and_detach_without_fds, NULL);
+    CHECK(child.exited);
+    CHECK_WITHIN(child.exit_code, 0, 1);
+    CHECK_STR(child.output, "");
 }
 
 /* ---- EMB-12 ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* EMB-08, EMB-09, EMB-13, EMB-15: ways to turn the loop, a host that is slow, two runtimes. */
-#include <pthread.h>
+#include <signal.h>
 
 #include "conformance/runtime/emb_support.h"
 
@@ -308,6 +308,37 @@ WEFT_TEST(emb, 15b_each_task_knows_its_runtime)
     CHECK_EQ(tags[1].seen, 1);
     CHECK_EQ(host_adapter.detach(emb.loop, emb.runtime), 0);
     emb_close(&other);
+}
+
+/* Two runtimes of one thread: the signal is handled once, and neither is left out. */
+static int dump_both(void *arg)
+{
+    (void)arg;
+    struct weft_config config = WEFT_CONFIG_INIT;
+    config.dump_signal = SIGUSR1;
+    struct emb emb, other;
+    if (!emb_open_with(&emb, &config)) return 1;
+    other.loop = emb.loop;
+    CHECK_EQ(host_adapter.attach(other.loop, &other.runtime, &config), 0);
+    emb_spawn(&emb, sleep_forever, NULL);
+    emb_spawn(&other, sleep_forever, NULL);
+    emb_run_for(&emb, 2);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    CHECK_EQ(host_adapter.detach(emb.loop, emb.runtime), 0);
+    emb_close(&other);
+    return 0;
+}
+
+WEFT_TEST(emb, 15d_a_dump_shows_all_runtimes_of_the_thread)
+{
+    struct harness_child child;
+    harness_run_child(&child, dump_both, NULL);
+    CHECK(child.exited);
+    if (child.exit_code == 1) return; /* no loop to live in: asserted there */
+    int headings = 0;
+    for (const char *at = child.output; (at = strstr(at, "weft: 1 task")); at++)
+        headings++;
+    CHECK_EQ(headings, 2);
 }
 
 WEFT_TEST(emb, 15c_two_runtimes_of_a_loop_share_a_channel)
