@@ -238,10 +238,14 @@ def soak(hours):
     number = 0
     while number == 0 or time.monotonic() < end:
         number += 1
-        os.environ["WEFT_TEST_SHUFFLE"] = str(number)
         start = time.monotonic()
-        test = programs[number % len(programs)]
-        loads = [f"--filter=@(stress|{'fd|tcp|time' if number % 2 else 'chan|sel|cancel|join'})/*"]
+        test = programs[number // 2 % len(programs)]
+        if number % 2:
+            os.environ.pop("WEFT_TEST_SHUFFLE", None)
+            loads = ["--filter=@(stress|fd|tcp|time|emb)/*"]
+        else:  # what promises nothing about the order of ready tasks
+            os.environ["WEFT_TEST_SHUFFLE"] = str(number)
+            loads = ["--filter=@(task|join|cancel|chan|sel)/*"]
         rows = run_test(test, COMPARE, patience=2, rows=loads)
         title = f"{number} {test['name'].rpartition('-')[2]}"
         results += show(title, [row for row in rows if row.state != "skipped"], start)
