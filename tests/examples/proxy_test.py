@@ -197,6 +197,7 @@ def check_idle_time(program):
     with proxy(program, open_target(accepted), WEFT_CLOCK="virtual") as process:
         with connect(process.port) as client:
             check(read_all(client) == b"", "who says nothing for long is hung up on")
+        wait_for_count(accepted, 1)  # time is virtual there, and real here
         check(read_all(accepted[0]) == b"", "on both sides")
 
 
