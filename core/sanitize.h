@@ -122,9 +122,11 @@ static inline void weft__san_unpoison(void *start, size_t size)
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
 
+/* `top` belongs to it: an empty stack has its pointer there, and the first step down from it must
+ * not be taken for one down from the stack before. */
 static inline unsigned weft__san_register(const void *bottom, const void *top)
 {
-    return (unsigned)VALGRIND_STACK_REGISTER(bottom, (const char *)top - 1);
+    return (unsigned)VALGRIND_STACK_REGISTER(bottom, top);
 }
 static inline void weft__san_deregister(unsigned valgrind_id)
 {

@@ -152,7 +152,7 @@ WEFT_TEST(c16, the_hosts_own_callbacks_run_as_before_and_outside_of_turns)
     for (int i = 0; i < 5; i++) {
         CHECK(host_adapter.timer_start(own.loop, 5 + i, on_timer, &own));
     }
-    hosted_run_for(own.loop, 50);
+    hosted_run_for(own.loop, 50 * harness_pace());
     CHECK_EQ(own.fired, 5);
     CHECK_WITHIN(own.heard, 1, 5);
     host_adapter.watch_stop(own.watch);
@@ -313,7 +313,7 @@ static void put_later(void *arg)
 {
     struct own *own = arg;
     fixture_put(own->fds[1], 1);
-    CHECK(host_adapter.timer_start(own->loop, 10, disarm_later, own));
+    CHECK(host_adapter.timer_start(own->loop, 10 * harness_pace(), disarm_later, own));
 }
 
 WEFT_TEST(c16, what_is_armed_keeps_the_loop_alive)

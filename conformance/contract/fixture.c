@@ -82,14 +82,20 @@ static long sleep_count(void)
     return usage.ru_nvcsw;
 }
 
-void fixture_check_quiet(struct fixture *fixture, const char *file, int line)
+/* What it took to wait for QUIET_NS. */
+struct effort {
+    int polls;
+    long sleeps;
+    int64_t cpu_ns;
+};
+
+/* Records a failure and gives false if something was reported. */
+static bool wait_quietly(struct fixture *fixture, const char *file, int line, struct effort *ret)
 {
     int64_t start = harness_now_ns();
-    int64_t cpu_start = harness_thread_cpu_ns();
-    long sleeps = -sleep_count();
-    int polls = 0;
+    *ret = (struct effort){.sleeps = -sleep_count(), .cpu_ns = -harness_thread_cpu_ns()};
     for (int64_t passed = 0; passed < QUIET_NS; passed = harness_now_ns() - start) {
-        polls++;
+        ret->polls++;
         if (fixture_poll(fixture, QUIET_NS - passed) == 0) continue;
 
         harness_fail(file,
@@ -97,18 +103,28 @@ void fixture_check_quiet(struct fixture *fixture, const char *file, int line)
                      "not quiet: token %llu found %#x",
                      (unsigned long long)fixture->events[0].token,
                      fixture->events[0].found);
-        return;
+        return false;
     }
-    int64_t cpu = harness_thread_cpu_ns() - cpu_start;
-    sleeps += sleep_count();
-    if (polls > QUIET_POLLS_MAX || cpu > QUIET_NS / 4 || sleeps == 0) {
-        harness_fail(file,
-                     line,
-                     "%d polls, %ld sleeps, %lld us of CPU",
-                     polls,
-                     sleeps,
-                     (long long)(cpu / NS_PER_US));
+    ret->cpu_ns += harness_thread_cpu_ns();
+    ret->sleeps += sleep_count();
+    return true;
+}
+
+void fixture_check_quiet(struct fixture *fixture, const char *file, int line)
+{
+    struct effort effort = {0};
+    for (int i = 0; i < harness_pace(); i++) { /* a tool is slow at what it meets first */
+        if (!wait_quietly(fixture, file, line, &effort)) return;
+        if (effort.polls <= QUIET_POLLS_MAX && effort.cpu_ns <= QUIET_NS / 4 && effort.sleeps > 0) {
+            return;
+        }
     }
+    harness_fail(file,
+                 line,
+                 "%d polls, %ld sleeps, %lld us of CPU",
+                 effort.polls,
+                 effort.sleeps,
+                 (long long)(effort.cpu_ns / NS_PER_US));
 }
 
 void fixture_put(int fd, size_t size)

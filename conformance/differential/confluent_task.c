@@ -155,6 +155,23 @@ static void cancel_joiner(struct build *build, int task)
     (void)build_op(build, task, CALL_JOIN, target);
 }
 
+/* Nothing cuts the closing of a scope short: the child has ended when it returns. */
+static void cancel_closing(struct build *build, int task)
+{
+    int owner = build_task(build, task, CALL_SPAWN);
+    (void)build_op(build, owner, CALL_OPEN, 0);
+    int child = build_task(build, owner, CALL_SCOPE_SPAWN);
+    (void)build_op(build, child, CALL_OPEN_SHIELD, 0);
+    add_sleep(build, child, 2);
+    (void)build_op(build, child, CALL_SCOPE_CLOSE, 0);
+    build_meet(build, task, owner);
+    (void)build_op(build, owner, CALL_SCOPE_CLOSE, 0);
+    (void)build_expect(build, owner, CALL_DETACH, child, OUT_GONE);
+    (void)build_expect(build, owner, CALL_YIELD, 0, OUT_CANCELLED);
+    (void)build_op(build, task, CALL_CANCEL, owner);
+    (void)build_op(build, task, CALL_JOIN, owner);
+}
+
 /* ---- scopes ---- */
 
 /* A child that sleeps in the current scope of `task` until that scope ends with `outcome`; seen
@@ -366,10 +383,10 @@ static void deferred(struct build *build, int task)
 void statement_task(struct build *build, int task, int depth)
 {
     static void (*const simple[])(struct build *, int) = {
-        join_many,      join_ended,     join_self,     detach,         cancel,       cancel,
-        cancel_waiter,  timeout,        timeout,       timeout,        timeout,      waiting,
-        timed_out_next, timed_out_next, cancel_joiner, moved_deadline, try_scope,    try_scope,
-        scope_cancel,   deferred,       next_child,    busy,           scope_cancel,
+        join_many, cancel_closing, join_ended,     join_self,     detach,         cancel,
+        cancel,    cancel_waiter,  timeout,        timeout,       timeout,        timeout,
+        waiting,   timed_out_next, timed_out_next, cancel_joiner, moved_deadline, try_scope,
+        try_scope, scope_cancel,   deferred,       next_child,    busy,           scope_cancel,
     };
     static void (*const nesting[])(struct build *, int, int) = {join, in_time, failure};
     uint32_t simple_count = sizeof simple / sizeof simple[0];

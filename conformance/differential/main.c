@@ -206,6 +206,6 @@ int main(int argc, char **argv)
     printf("backend %s\n", weft_backend_name());
     for (unsigned long long seed = options.first; seed <= options.last; seed++)
         run_seed(&options, seed);
-    print_hits();
+    if (!options.shows) print_hits();
     return 0;
 }
