@@ -125,11 +125,12 @@ static void wake_lost(struct worker *worker, struct fd_slot *slot)
         list_open(&everybody);
         list_append(&everybody, &slot->waiters[i]);
         while (!list_is_empty(&everybody)) {
-            struct waiter *waiter = waiter_of_link(list_pop_front(&everybody));
+            struct waiter *waiter = waiter_of_link(list_first(&everybody));
             if (waiter->task == worker->current) {
+                list_remove(&waiter->link);
                 list_push_back(&slot->waiters[i], &waiter->link);
             } else {
-                worker->fd_waiters--;
+                weft__fd_withdraw(worker, waiter);
                 complete(waiter, fd_bit((enum fd_direction)i), BOTH, 0);
             }
         }
