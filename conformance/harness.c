@@ -54,8 +54,8 @@ static void child_read(struct harness_child *child, int output_fd);
 static int tcp_connect(uint16_t port);
 
 #ifdef __SANITIZE_ADDRESS__
-/* Asked by LeakSanitizer at a process's end. Criterion's runner leaks what is its own business; each
- * test runs in a process of its own, and that one is looked at. */
+/* Asked by LeakSanitizer when a process ends. What Criterion's runner leaks is its own affair; each
+ * test runs in a process of its own, which is looked at. */
 static bool is_test_process;
 
 int __lsan_is_turned_off(void);
