@@ -86,6 +86,8 @@ static void complete(struct waiter *waiter, unsigned bit, unsigned ready, int st
 {
     struct task *task = waiter->task;
     if (task->wait.kind == &weft__fd_wait) {
+        struct fd_slot *slot = task->wait.object;
+        if (status == 0) slot->woken |= (uint8_t)bit;
         weft__wake_queued(task, status < 0 ? status : (int)bit);
     } else if (task->wait.kind == &weft__fd_wait_both) {
         withdraw_both(task);
@@ -239,6 +241,7 @@ void weft__fd_reset(struct worker *worker, int fd, struct fd_slot *slot)
     slot->armed = 0;
     slot->seen = 0;
     slot->busy = 0;
+    slot->woken = 0;
     slot->is_drained = false;
     slot->kind = FD_UNKNOWN;
     slot->nodelay = NODELAY_UNKNOWN;
@@ -324,7 +327,8 @@ static void deliver(struct worker *worker, const struct weft_event *event)
         return;
     }
     unsigned ready = event->found & BOTH;
-    unsigned unattended = ready & ~attended(slot);
+    /* A transfer that was woken and not run yet will deal with it. */
+    unsigned unattended = ready & ~(attended(slot) | slot->woken);
     slot->proven_turn = worker->turn;
     wake_all(worker, slot, ready, 0);
     if (likely(!unattended)) return;

@@ -49,6 +49,7 @@ struct fd_slot {
     uint8_t armed;   /* WEFT_IO_* bits registered with the backend */
     uint8_t seen;    /* WEFT_IO_* bits found ready with nobody waiting */
     uint8_t busy;    /* WEFT_IO_* bits: a transfer has the turn, and may sleep */
+    uint8_t woken;   /* WEFT_IO_* bits: a transfer was woken, and has not run since */
     uint8_t nodelay; /* enum fd_nodelay */
     bool is_drained; /* the last read of a stream got less than it asked for */
 };

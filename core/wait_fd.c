@@ -49,7 +49,10 @@ int weft_wait_fd(int fd, int events)
     self->wait.number = (uintptr_t)fd;
     list_push_back(&slot->waiters[direction], &self->wait.waiter.link);
     worker->fd_waiters++;
-    return weft__park(worker, self);
+    uint32_t generation = slot->generation;
+    result = weft__park(worker, self);
+    if (slot->generation == generation) slot->woken &= (uint8_t)~interest;
+    return result;
 }
 
 /* The second waiter lies in this frame, which stays while the task sleeps. */
