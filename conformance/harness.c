@@ -36,6 +36,10 @@
 
 #include "conformance/harness.h"
 
+#ifdef __SANITIZE_ADDRESS__ /* harness.h knows it of clang, too */
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #define FAILURES_MAX    24
 #define FAILURE_SIZE    320
 #define CHILD_LIMIT_SEC 10
@@ -63,6 +67,20 @@ int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {
     return !is_test_process;
+}
+
+void harness_allow_leaks(bool allow)
+{
+    if (allow) {
+        __lsan_disable();
+    } else {
+        __lsan_enable();
+    }
+}
+#else
+void harness_allow_leaks(bool allow)
+{
+    (void)allow;
 }
 #endif
 

@@ -123,6 +123,9 @@ bool harness_is_emulated(void);     /* by qemu-user */
 
 /* False under sanitizers and Valgrind, which keep freed memory and need much of their own. */
 bool harness_sizes_are_exact(void);
+/* What this thread allocates between the two calls may stay for ever: LeakSanitizer looks away. */
+void harness_allow_leaks(bool allow);
+
 int harness_pace(void); /* how many times more processor time than usual a program may take here */
 
 /* Lowers the limit of open files so that `spare` more descriptors fit. Only in a child. */
