@@ -29,6 +29,7 @@ enum { LAST_CHANCE_S = 1 }; /* for a thread to end, after all grace */
 
 static int start(struct runtime *runtime, struct worker *worker);
 static void *run(void *arg);
+static void let_run(struct crew *crew);
 static bool is_at_rest(const struct runtime *runtime);
 static int64_t decide(struct worker *worker, int64_t timeout_ns);
 
@@ -58,8 +59,19 @@ int weft__crew_open(struct runtime *runtime)
     if (result < 0) {
         weft__crew_stop(runtime);
         weft__crew_close(runtime);
+    } else {
+        let_run(crew);
     }
     return result;
+}
+
+/* The threads look at each other's workers, so all must be there before the first one does. */
+static void let_run(struct crew *crew)
+{
+    (void)pthread_mutex_lock(&crew->lock);
+    crew->is_complete = true;
+    (void)pthread_cond_broadcast(&crew->moved);
+    (void)pthread_mutex_unlock(&crew->lock);
 }
 
 /* With all signals blocked: they are for the threads of the program. */
@@ -112,6 +124,8 @@ static void *run(void *arg)
     (void)pthread_mutex_lock(&crew->lock);
     crew->open_result = result;
     (void)pthread_cond_broadcast(&crew->moved);
+    while (result == 0 && !crew->is_complete)
+        (void)pthread_cond_wait(&crew->moved, &crew->lock);
     (void)pthread_mutex_unlock(&crew->lock);
     if (result < 0) return NULL;
 
@@ -128,6 +142,7 @@ void weft__crew_stop(struct runtime *runtime)
     if (!runtime->has_many) return;
     /* release: pairs with the look in the workers' loops */
     atomic_store_explicit(&runtime->crew.is_stopping, true, memory_order_release);
+    let_run(&runtime->crew); /* those that wait for the rest to start */
     struct timespec limit;
     (void)clock_gettime(CLOCK_REALTIME, &limit); /* cannot fail */
     limit.tv_sec += LAST_CHANCE_S;
