@@ -222,7 +222,7 @@ static void rouse_other(struct worker *self, struct worker *other)
     if (other != self) weft__crew_rouse(other);
 }
 
-/* Moves every worker's clock to the earliest deadline. */
+/* Moves every worker's clock to the earliest deadline, and wakes those whose it is. */
 static int64_t jump(struct worker *self, int64_t next_ns)
 {
     struct runtime *runtime = self->runtime;
@@ -231,9 +231,9 @@ static int64_t jump(struct worker *self, int64_t next_ns)
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         struct worker *worker = runtime->workers[i];
         worker->clock_offset_ns += delta_ns;
-        rouse_other(self, worker);
+        if (weft__idle_next(worker) <= next_ns) rouse_other(self, worker);
     }
-    return 0;
+    return weft__idle_next(self) <= next_ns ? 0 : WEFT_POLL_FOREVER;
 }
 
 static int64_t next_deadline(struct runtime *runtime)

@@ -114,6 +114,11 @@ int weft__runtime_open(struct runtime *runtime, const struct weft_config *config
     result = -ENOMEM;
     runtime->worker_count = runtime->settings.config.workers;
     runtime->has_many = runtime->worker_count > 1;
+    bool is_unheard_of = runtime->has_many && runtime->host.is_hosted && runtime->settings.is_virtual;
+    if (is_unheard_of) { /* nobody would know when all workers and the host rest */
+        result = -ENOTSUP;
+        goto free_handle;
+    }
     runtime->workers = calloc(runtime->worker_count, sizeof *runtime->workers);
     if (!runtime->workers) goto free_handle;
     runtime->workers[0] = &runtime->worker;
