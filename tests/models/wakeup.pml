@@ -3,15 +3,15 @@
  * Mail, sleep and the decision of the last one: no wake-up is lost, and nobody calls it the end (or
  * a deadlock) while something is under way.
  *
- * Models, line by line: weft__inbox_push(), wake(), weft__inbox_drain() and run_entry() of
- * core/post.c, the request words of task.remote, weft__idle_poll() and the accounting of
- * core/idle.c (idle_lock, idle_count), the wake-up of weft_runtime_unref().
+ * Models, line by line: weft__inbox_push(), wake(), weft__mail(), weft__inbox_drain() and
+ * open_task() of core/post.c; weft__idle_poll() of core/idle.c; weft__crew_rest(), is_at_rest(),
+ * decide(), weft__crew_rise() and weft__crew_stop() of core/crew.c; weft_runtime_unref().
  * Covered: every interleaving of WORKERS workers with one task each, whose requests come from SENDS
- * sends of any running task to any other and, with FOREIGN, from two posts of a thread that then
- * drops its reference. The first decision is a deadlock, whose cancellation goes to all tasks as
- * mail; the second is the end.
- * Assumed: sequential consistency of inbox, is_asleep and remote (in C they are seq_cst); a poll
- * that returns exactly when the wake-up was signalled before or meanwhile.
+ * sends of any running task to any task and, with FOREIGN, from a thread that posts to worker 0 and
+ * to worker 1 and then drops its reference. The first decision is a deadlock, whose cancellation
+ * goes to the tasks of other workers as mail; the second is the end, and all stop. No timers.
+ * Assumed: sequential consistency of inbox, is_asleep, remote and references (in C the first two
+ * are seq_cst); a poll() that returns exactly when a wake-up was signalled before or meanwhile.
  * A lost wake-up is an invalid end state: somebody stays in poll().
  *
  * run two_workers: -DWORKERS=2 -DSENDS=3
@@ -23,8 +23,8 @@
  * mutant inboxes_before_threads: two_and_a_thread -DM_INBOXES_BEFORE_THREADS
  * mutant last_ignores_threads: two_and_a_thread -DM_IGNORES_THREADS
  * mutant unref_without_wake: two_and_a_thread -DM_UNREF_WITHOUT_WAKE
- * mutant end_is_not_looked_for: three_workers -DM_END_NOT_LOOKED_FOR
- * mutant acts_while_counted: two_workers -DM_ACTS_WHILE_COUNTED
+ * mutant rouses_sleepers_only: three_workers -DM_ROUSES_SLEEPERS_ONLY
+ * mutant decides_and_stays_counted: two_workers -DM_DECIDES_AND_STAYS_COUNTED
  * mutant pushes_each_request: two_workers -DM_PUSHES_EACH
  * mutant clears_before_next: two_and_a_thread -DM_CLEARS_BEFORE_NEXT
  */
@@ -46,11 +46,11 @@ byte remote[NODES + 1];      /* requests that nobody has taken; of a post, is_qu
 bool ready[WORKERS];         /* has a task to run */
 bool is_asleep[WORKERS];
 bool signalled[WORKERS];     /* the backend's wake(): poll() returns, once */
-byte idle_count;
-bool idle_lock;
+byte resting;                /* crew.resting */
+bool crew_lock;
 byte sends = SENDS;          /* how many more there will be */
 byte decisions;              /* 1: deadlock, 2: end */
-bool is_over;
+bool is_finished, is_stopping;
 byte references = 0;         /* of threads */
 
 
@@ -60,6 +60,16 @@ inline wake(w)
     :: is_asleep[w] -> signalled[w] = true
     :: else
     fi
+}
+
+/* weft__crew_rouse(): whether it is asleep or not */
+inline rouse(w)
+{
+#ifdef M_ROUSES_SLEEPERS_ONLY
+    wake(w)
+#else
+    signalled[w] = true
+#endif
 }
 
 inline push(w, n)
@@ -166,7 +176,7 @@ inline look_at_inboxes()
 #endif
 }
 
-/* With idle_lock held, by the last one: nothing may be under way. Releases the lock. */
+/* is_at_rest() and decide(), with crew.lock held, by the last one. */
 inline decide()
 {
 #if POSTS && !defined M_IGNORES_THREADS
@@ -181,25 +191,58 @@ inline decide()
     look_at_inboxes()
 #endif
     ;
-    d_step {
-        if
-        :: quiet ->
+    if
+    :: quiet ->
+       d_step {
            for (i : 0 .. WORKERS - 1) {
                assert(!ready[i])
            };
            for (i : 1 .. NODES) {
                assert(remote[i] == 0)
            };
-           decisions++;
-           is_over = decisions == 2;
-#ifndef M_ACTS_WHILE_COUNTED
-           idle_count-- /* not idle any more: what it sends now is under way */
+           i = 0;
+           decisions++
+       };
+       if
+       :: decisions == 1 -> /* the cancellation: its own task at once, others by mail */
+          for (i : 1 .. WORKERS) {
+              if
+              :: home[i] == w -> ready[w] = true
+              :: else -> request(i, WALK)
+              fi
+          };
+          i = 0
+       :: else -> is_finished = true; rouse(0)
+       fi
+    :: else
+    fi
+}
+
+inline rest()
+{
+    atomic {
+        !crew_lock -> /* held on only by the last one */
+        resting++;
+        quiet = resting == WORKERS && !is_finished;
+        crew_lock = quiet
+    };
+    if
+    :: quiet ->
+       decide();
+#ifndef M_DECIDES_AND_STAYS_COUNTED
+       if
+       :: quiet -> resting-- /* it has something to do, which is not to be seen in an inbox */
+       :: else
+       fi;
 #endif
-        :: else
-        fi;
-        i = 0;
-        idle_lock = false
-    }
+       crew_lock = false
+    :: else
+    fi
+}
+
+inline rise()
+{
+    atomic { !crew_lock -> resting-- }
 }
 
 proctype worker(byte w)
@@ -208,7 +251,7 @@ proctype worker(byte w)
     bool quiet, is_first;
 
     do
-    :: is_over -> break
+    :: (w == 0 -> is_finished : is_stopping) -> break
     :: else ->
        drain(w);
        do
@@ -228,64 +271,45 @@ proctype worker(byte w)
        if
        :: inbox[w] != 0
        :: else ->
-          atomic {
-              !idle_lock -> /* held on only by the last one */
-              idle_count++;
-              quiet = idle_count == WORKERS && !is_over;
-              idle_lock = quiet
-          };
+          rest();
           if
-          :: quiet -> decide()
-          :: else
-          fi;
-          if
-          :: quiet && is_over ->
-             for (i : 0 .. WORKERS - 1) {
-                 wake(i)
-             }
-          :: quiet && !is_over -> /* the cancellation, by mail */
-             for (i : 1 .. WORKERS) {
-                 if
-                 :: home[i] == w -> ready[w] = true
-                 :: else -> request(i, WALK)
-                 fi
-             }
-          :: else
-          fi;
-          i = 0;
-#ifdef M_ACTS_WHILE_COUNTED
-          quiet = false;
-#endif
-          if
+#ifdef M_DECIDES_AND_STAYS_COUNTED
+          :: quiet && decisions == 1 -> quiet = false; rise(); goto again
+#else
           :: quiet -> quiet = false; goto again
+#endif
           :: else
           fi;
+          quiet = false;
 
 #ifdef M_LOOKS_THEN_SLEEPS
           if
-          :: inbox[w] == 0 && !is_over -> is_asleep[w] = true; signalled[w]; signalled[w] = false
+          :: inbox[w] == 0 -> is_asleep[w] = true; signalled[w]; signalled[w] = false
           :: else
           fi;
 #else
           is_asleep[w] = true;
           if
-#ifdef M_END_NOT_LOOKED_FOR
           :: inbox[w] != 0
-#else
-          :: inbox[w] != 0 || is_over
-#endif
-          :: else ->
-in_poll:     signalled[w]; signalled[w] = false
+          :: else -> signalled[w]; signalled[w] = false /* poll() */
           fi;
 #endif
           is_asleep[w] = false;
 #ifdef M_DRAINS_WHILE_COUNTED
           drain(w);
 #endif
-          atomic { !idle_lock -> idle_count-- } /* under the lock */
+          rise()
        fi;
 again: skip
     od;
+    if
+    :: w == 0 -> /* weft__crew_stop() */
+       is_stopping = true;
+       for (i : 1 .. WORKERS - 1) {
+           rouse(i)
+       }
+    :: else
+    fi;
     assert(decisions == 2 && inbox[w] == 0 && !ready[w])
 }
 
@@ -316,6 +340,9 @@ init
         for (w : 1 .. WORKERS) {
             home[w] = w - 1
         };
+#ifdef FOREIGN
+        home[POST + 1] = 1;
+#endif
         for (w : 0 .. WORKERS - 1) {
             run worker(w)
         }
