@@ -24,7 +24,7 @@ from builds import ROOT, folder
 
 PLACE = os.path.join(ROOT, "tests", "models")
 HEAD = re.compile(r"^ \* (run|mutant) (\w+): (.*)$", re.MULTILINE)
-EXPLORE = ["-m1000000", "-w22"]
+EXPLORE = ["-m20000", "-w20"]
 # Without optimisation: compilation takes longer than exploration as it is.
 COMPILE = ["gcc", "-O0", "-w", "-DSAFETY", "-DMEMLIM=1500", "-o", "pan", "pan.c"]
 
