@@ -68,6 +68,8 @@ static int run(const struct weft_config *config, weft_fn root, void *arg, bool *
         weft__worker_loop(worker);
         result = weft__runtime_end(runtime, ret_has_survivors);
     } else {
+        runtime_shut(runtime);
+        weft__crew_stop(runtime);
         runtime_close(runtime);
     }
     weft__worker_set(NULL);
@@ -195,7 +197,6 @@ static void runtime_close(struct runtime *runtime)
     *link = runtime->next;
     (void)pthread_mutex_unlock(&runtimes_lock);
 
-    runtime_shut(runtime); /* again: without a root it is open still */
     handle->runtime = NULL;
     for (unsigned i = 0; i < runtime->worker_count; i++)
         weft__inbox_discard(runtime->workers[i]);
