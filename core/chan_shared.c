@@ -149,11 +149,8 @@ void weft__shared_complete(struct waiter *waiter, int status)
 
 void weft__shared_arrived(struct task *task)
 {
-    if (task->wait.kind == &weft__select_shared_wait) {
-        weft__shared_lock(); /* a channel may have become shared since */
-        weft__select_withdraw(task, NULL);
-        weft__shared_unlock();
-    }
+    /* with the lock: a channel may have become shared since */
+    if (task->wait.kind == &weft__select_shared_wait) weft__select_withdraw(task, NULL);
     weft__shared_uncount(task->worker, task);
     weft__wake_queued(task, task->wake_result); /* behind what this turn's descriptors woke */
 }
@@ -189,7 +186,8 @@ bool weft__shared_abandon(struct task *task)
 void weft__shared_leave(struct task *task)
 {
     const struct wait_kind *kind = task->wait.kind;
-    bool is_in = kind && (kind->abandon == weft__shared_abandon || kind == &weft__select_shared_wait);
+    bool is_in =
+        kind && (kind->abandon == weft__shared_abandon || kind == &weft__select_shared_wait);
     if (is_in) (void)kind->abandon(task); /* false: a partner was faster, and it is out */
 }
 

@@ -42,7 +42,7 @@ bool weft__shared_abandon(struct task *task);
 /* A task that will never run again takes nothing from shared channels any more. */
 void weft__shared_leave(struct task *task);
 
-/* On the task's worker: another thread has completed its operation. */
+/* On the task's worker, with the lock: another thread has completed its operation. */
 void weft__shared_arrived(struct task *task);
 
 /* The task goes to sleep where also others than tasks of its runtime may wake it, which is no

@@ -174,16 +174,27 @@ void weft__crew_rouse(struct worker *worker)
 
 /* ---- rest ---- */
 
+/* Under the lock. */
+static void end_rest(struct worker *worker)
+{
+    /* seq_cst, both: before the look at what is public; pairs with call_watcher() */
+    atomic_store_explicit(&worker->is_resting, false, memory_order_seq_cst);
+    atomic_fetch_sub_explicit(&worker->runtime->crew.resting, 1, memory_order_seq_cst);
+}
+
 int64_t weft__crew_rest(struct worker *worker, int64_t timeout_ns)
 {
     struct runtime *runtime = worker->runtime;
     struct crew *crew = &runtime->crew;
+    worker->has_rested = true;
     (void)pthread_mutex_lock(&crew->lock);
     atomic_store_explicit(&worker->is_resting, true, memory_order_relaxed);
     /* seq_cst: before the look at what is public; see weft__steal_must_watch() */
     atomic_fetch_add_explicit(&crew->resting, 1, memory_order_seq_cst);
     crew->rests++;
     if (is_at_rest(runtime)) timeout_ns = decide(worker, timeout_ns);
+    /* What it has decided on may have given it work that no inbox shows. */
+    if (timeout_ns == 0) end_rest(worker);
     if (weft__steal_must_watch(worker) && timeout_ns > WEFT__WATCH_NS) {
         timeout_ns = WEFT__WATCH_NS;
     }
@@ -261,6 +272,8 @@ static int64_t decide(struct worker *worker, int64_t timeout_ns)
     bool can_be_woken = weft__idle_can_be_woken(runtime);
     if (next_ns == WEFT_FOREVER) {
         if (can_be_woken || is_attached) return timeout_ns;
+        /* Again: who gave its reference back has posted before. */
+        if (!is_at_rest(runtime)) return timeout_ns;
         weft__idle_stuck(worker);
         for (unsigned i = 0; i < runtime->worker_count; i++)
             rouse_other(worker, runtime->workers[i]);
@@ -280,7 +293,6 @@ void weft__crew_rise(struct worker *worker, bool is_quiet)
         int64_t next_ns = next_deadline(runtime);
         if (next_ns != WEFT_FOREVER) (void)jump(worker, next_ns);
     }
-    atomic_store_explicit(&worker->is_resting, false, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&crew->resting, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&worker->is_resting, memory_order_relaxed)) end_rest(worker);
     (void)pthread_mutex_unlock(&crew->lock);
 }

@@ -18,6 +18,7 @@
 #include "core/close.h"
 #include "core/park.h"
 #include "core/runtime.h"
+#include "core/share.h"
 
 #define BOTH      (WEFT_IO_READ | WEFT_IO_WRITE)
 #define PROBE_MAX 64 /* cases per poll(2): half a KiB of the task's stack */
@@ -81,6 +82,15 @@ void weft__fd_withdraw(struct worker *worker, struct waiter *waiter)
     worker->fd_waiters--;
 }
 
+/* An operation, since the select may stand in private channels, too; also inside another one. */
+static void complete_select(struct worker *worker, struct waiter *waiter, int status)
+{
+    bool is_inside = core_is_entered(worker);
+    core_enter(worker);
+    if (weft__waiter_claim(waiter)) weft__waiter_complete(waiter, status);
+    if (!is_inside) core_leave(worker);
+}
+
 /* The waiter is off its list. */
 static void complete(struct waiter *waiter, unsigned bit, unsigned ready, int status)
 {
@@ -92,8 +102,8 @@ static void complete(struct waiter *waiter, unsigned bit, unsigned ready, int st
     } else if (task->wait.kind == &weft__fd_wait_both) {
         withdraw_both(task);
         weft__wake_queued(task, status < 0 ? status : (int)ready);
-    } else if (weft__waiter_claim(waiter)) {
-        weft__waiter_complete(waiter, status);
+    } else {
+        complete_select(task->worker, waiter, status);
     }
 }
 

@@ -76,30 +76,30 @@ void weft__mail(struct task *task, enum remote_request request)
     weft__inbox_push(task->worker, (uintptr_t)task | ENTRY_IS_TASK);
 }
 
-/* What is asked of a task that came out of the inbox. One that has ended may wait to be released
- * until nothing is asked of it any more. */
+/* What is asked of a task that came out of the inbox, with the lock. One that has ended may wait to
+ * be released until nothing is asked of it any more. */
 static unsigned take_requests(struct worker *worker, struct task *task)
 {
-    bool is_locked = atomic_load_explicit(&task->shared, memory_order_relaxed) != PRIVATE;
-    if (is_locked) weft__shared_lock();
     if (unlikely(task->worker != worker)) { /* it was stolen meanwhile: the node goes after it */
         weft__inbox_push(task->worker, (uintptr_t)task | ENTRY_IS_TASK);
-        if (is_locked) weft__shared_unlock();
         return 0;
     }
-    unsigned before = atomic_fetch_and_explicit(
-        &task->remote, ~(unsigned)REMOTE_REQUESTS, memory_order_acq_rel);
+    unsigned before =
+        atomic_fetch_and_explicit(&task->remote, ~(unsigned)REMOTE_REQUESTS, memory_order_acq_rel);
     if (before & REMOTE_ZOMBIE) weft__task_release(task);
-    if (is_locked) weft__shared_unlock();
     return before & REMOTE_ENDED ? 0 : before;
 }
 
+/* Under the lock as a whole: without REMOTE_WAKE a select that was completed elsewhere would look
+ * as if it could be completed again, while it stands in queues that others have come to share. */
 static void open_task(struct worker *worker, struct task *task)
 {
+    weft__shared_lock();
     unsigned requests = take_requests(worker, task);
     if (requests & REMOTE_SPAWN) weft__task_adopt(worker, task);
     if (requests & REMOTE_WAKE) weft__shared_arrived(task);
     if (requests & REMOTE_WALK) weft__scope_walk(task);
+    weft__shared_unlock();
 }
 
 static void run_entry(struct worker *worker, uintptr_t entry)
@@ -144,7 +144,9 @@ void weft__inbox_discard(struct worker *worker)
         uintptr_t next = *entry_next(entry);
         if (entry & ENTRY_IS_TASK) {
             struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK);
+            weft__shared_lock();
             unsigned requests = take_requests(worker, task);
+            weft__shared_unlock();
             if (requests & REMOTE_SPAWN) weft__task_drop_foreign(worker, task);
         } else {
             struct weft_post *post = (struct weft_post *)entry;

@@ -68,6 +68,7 @@ void weft__record_free(struct task *task)
         atomic_load_explicit(&record_chunk(task)->pool, memory_order_relaxed);
     const struct worker *worker = weft__worker();
     if (likely(worker && pool == &worker->records)) {
+        atomic_store_explicit(&task->shared, 0, memory_order_relaxed); /* PRIVATE */
         record_free(pool, task);
         return;
     }
@@ -76,6 +77,7 @@ void weft__record_free(struct task *task)
         return;
     }
     (void)pthread_mutex_lock(pool->lock);
+    atomic_store_explicit(&task->shared, 0, memory_order_relaxed); /* PRIVATE */
     record_free(pool, task);
     (void)pthread_mutex_unlock(pool->lock);
 }
@@ -102,6 +104,7 @@ static bool take_returned(struct record_pool *pool)
     struct task *task = atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
     while (task) {
         struct task *next = task->next;
+        atomic_store_explicit(&task->shared, 0, memory_order_relaxed); /* PRIVATE */
         task->next = pool->free;
         pool->free = task;
         pool->free_count++;
@@ -124,7 +127,7 @@ static struct task *record_new(struct record_pool *pool)
 
 static inline void record_free(struct record_pool *pool, struct task *task)
 {
-    WEFT_ASSERT(task_id(task) != 0);
+    WEFT_ASSERT(task->state != TASK_FREE);
     atomic_store_explicit(&task->id, 0, memory_order_relaxed);
     task->state = TASK_FREE;
     task->next = pool->free;

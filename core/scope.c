@@ -224,6 +224,8 @@ int weft_scope_cancel(struct weft_scope *scope)
     struct worker *worker = weft__worker();
     if (!worker) return weft__not_in_task();
     if (!scope_is_open(scope_of(scope))) return -EINVAL;
+    bool is_mine = scope_of(scope)->owner->worker == worker;
+    if (unlikely(!is_mine)) weft__share_scope(scope_of(scope), worker);
     core_enter(worker);
     weft__scope_cancel(worker, scope_of(scope));
     core_leave(worker);

@@ -549,7 +549,9 @@ bool weft__select_claim(struct task *task)
     weft__shared_lock();
     bool is_mine = !weft__shared_is_done(&(struct waiter){.task = task});
     if (is_mine) {
-        weft__select_withdraw_shared(task, NULL);
+        /* From all queues: who asked for a channel before this operation began may settle it as
+         * soon as the lock is free. */
+        weft__select_withdraw(task, NULL);
         weft__shared_uncount(task->worker, task);
     }
     weft__shared_unlock();

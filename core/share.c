@@ -14,6 +14,7 @@
 #include "core/chan_shared.h"
 #include "core/park.h"
 #include "core/runtime.h"
+#include "core/sanitize.h"
 #include "core/scope.h"
 
 enum { SPINS_BEFORE_YIELD = 100 };
@@ -71,12 +72,19 @@ void weft__share_chan(struct weft_chan *chan, const struct worker *worker)
     weft__shared_unlock();
 }
 
+/* Also for its owner: others will send mail for it, which may come out of the inbox after its end. */
+static bool ask_scope(struct scope *scope, const struct worker *worker)
+{
+    weft__share_ask(&scope->owner->shared);
+    return ask(&scope->shared, scope->owner->worker, worker);
+}
+
 void weft__share_scope(struct scope *scope, const struct worker *worker)
 {
     if (is_settled(&scope->shared)) return;
     weft__shared_lock();
     struct worker *owner = scope->owner->worker;
-    bool must_wait = ask(&scope->shared, owner, worker);
+    bool must_wait = ask_scope(scope, worker);
     weft__shared_unlock();
     if (!must_wait) return;
 
@@ -98,6 +106,15 @@ struct worker *weft__task_worker(const struct task *task)
     return is_private ? private_owner(task) : task->worker;
 }
 
+/* Under the lock, by its owner, or after the wait for it: did it end while it was private? No race
+ * with what its worker writes there while it runs: that is never TASK_ENDED, without the lock. */
+WEFT__NO_SANITIZE static void note_private_end(struct task *task)
+{
+    if (task->state != TASK_ENDED) return;
+    /* relaxed: the lock is held */
+    atomic_fetch_or_explicit(&task->remote, REMOTE_ENDED, memory_order_relaxed);
+}
+
 /* One step towards a shared task in a shared scope; NULL: it is done, else whom to wait for.
  * Settles what was asked for in the step before, if that waited for `waited`. */
 static const struct worker *task_step(struct task *task,
@@ -109,12 +126,13 @@ static const struct worker *task_step(struct task *task,
         bool must_wait = ask(&task->shared, owner, worker);
         if (must_wait && waited != owner) return owner;
         if (must_wait) weft__share_settle(&task->shared);
+        note_private_end(task);
         waited = NULL; /* its scope was not asked for before that */
     }
     struct scope *home = task->home;
     if (!home || is_settled(&home->shared)) return NULL;
     struct worker *owner = home->owner->worker;
-    bool must_wait = ask(&home->shared, owner, worker);
+    bool must_wait = ask_scope(home, worker);
     if (must_wait && waited != owner) return owner;
     if (must_wait) weft__share_settle(&home->shared);
     return NULL;

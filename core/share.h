@@ -42,6 +42,12 @@ static inline void core_enter(struct worker *worker)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
+/* By the worker itself. */
+static inline bool core_is_entered(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->in_core, memory_order_relaxed) != 0;
+}
+
 /* Before user code runs on; a switch does it too. */
 static inline void core_leave(struct worker *worker)
 {

@@ -111,7 +111,7 @@ static void call_watcher(struct worker *worker)
     for (unsigned i = 1; i <= runtime->worker_count; i++) {
         struct worker *other = runtime->workers[(worker->index + i) % runtime->worker_count];
         if (other == worker) continue;
-        if (!atomic_load_explicit(&other->is_resting, memory_order_relaxed)) continue;
+        if (!atomic_load_explicit(&other->is_resting, memory_order_seq_cst)) continue;
         weft__crew_rouse(other);
         return;
     }
@@ -193,7 +193,9 @@ static void publish_more(void *arg)
 static void ask_for(struct task *task)
 {
     weft__share_ask(&task->shared);
-    if (task->home) weft__share_ask(&task->home->shared);
+    if (!task->home) return;
+    weft__share_ask(&task->home->shared);
+    weft__share_ask(&task->home->owner->shared); /* there will be mail for it */
 }
 
 /* After it. With the lock. */
@@ -307,8 +309,7 @@ bool weft__steal(struct worker *worker, int64_t *timeout_ns)
     struct runtime *runtime = worker->runtime;
     if (!runtime->has_many || worker->ready.is_shuffled) return false;
     bool is_public = is_anything_public(runtime);
-    bool watches =
-        atomic_load_explicit(&runtime->crew.watcher, memory_order_relaxed) == worker;
+    bool watches = atomic_load_explicit(&runtime->crew.watcher, memory_order_relaxed) == worker;
     if (!is_public && !watches) return false;
     if (!becomes_watcher(worker)) return false;
 
@@ -317,8 +318,7 @@ bool weft__steal(struct worker *worker, int64_t *timeout_ns)
     if (left_ns <= 0) {
         worker->watched_in_vain = is_public ? 0 : worker->watched_in_vain + 1;
         if (look(worker)) {
-            resign(worker);
-            if (is_anything_public(runtime)) call_watcher(worker);
+            weft__steal_hand_on(worker);
             return true;
         }
         if (worker->watched_in_vain > LOOKS_IN_VAIN) {
@@ -330,6 +330,17 @@ bool weft__steal(struct worker *worker, int64_t *timeout_ns)
     }
     if (left_ns < *timeout_ns) *timeout_ns = left_ns;
     return false;
+}
+
+void weft__steal_hand_on(struct worker *worker)
+{
+    struct runtime *runtime = worker->runtime;
+    worker->has_rested = false;
+    if (atomic_load_explicit(&runtime->crew.watcher, memory_order_relaxed) == worker) {
+        resign(worker);
+    }
+    /* after the end of the rest and of the watch, which a publisher may have seen last */
+    if (is_anything_public(runtime)) call_watcher(worker);
 }
 
 /* Who publishes first counts what is public, and then looks who rests; who rests counts itself, and

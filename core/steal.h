@@ -25,6 +25,9 @@ void weft__publish(struct worker *worker);
  * tasks now. Else `*timeout_ns` may have become shorter: the worker watches. */
 bool weft__steal(struct worker *worker, int64_t *timeout_ns);
 
+/* A worker that rested has got a task: somebody else shall watch, also if it was called to. */
+void weft__steal_hand_on(struct worker *worker);
+
 /* A worker begins to rest: true if something is public and nobody else watches, so that it must not
  * sleep for long. With crew.lock. */
 bool weft__steal_must_watch(struct worker *worker);

@@ -23,9 +23,7 @@
 static int spawn_late(
     struct worker *worker, weft_task *ret, weft_fn fn, void *arg, const char *site);
 static void join_scope_shared(struct worker *worker, struct task *task, struct scope *home);
-static void spread(struct worker *worker,
-                   struct task *task,
-                   const struct spawn_request *request);
+static void spread(struct worker *worker, struct task *task, const struct spawn_request *request);
 static int fill(struct task *task, const struct spawn_request *request);
 static int fill_options(struct task *task, const struct weft_spawn_options *options);
 static int fill_args(struct task *task, const struct spawn_request *request);
@@ -108,6 +106,8 @@ __attribute__((noinline)) static void join_scope_shared(struct worker *worker,
     core_leave(worker);
     weft__share_scope(home, worker);
     weft__shared_lock();
+    /* There will be mail for it, which may come out of the inbox after its end. */
+    atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
     enter_scope(task, home);
     weft__scope_refresh(task);
     weft__shared_unlock();
@@ -302,8 +302,7 @@ static void clean_up(struct worker *worker, struct task *self)
 /* Publishes the result; the record may be gone afterwards. */
 static inline void finish(struct worker *worker, struct task *task, int result)
 {
-    const unsigned unusual =
-        TASK_LINKED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED;
+    const unsigned unusual = TASK_LINKED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED;
     task->stack = NULL;
     task->result = result;
     worker->tasks_ended++;
@@ -374,8 +373,7 @@ __attribute__((noinline)) static void finish_shared(struct worker *worker, struc
         weft__shared_complete(waiter, 0);
         given = true;
     }
-    unsigned remote =
-        atomic_fetch_or_explicit(&task->remote, REMOTE_ENDED, memory_order_relaxed);
+    unsigned remote = atomic_fetch_or_explicit(&task->remote, REMOTE_ENDED, memory_order_relaxed);
     if (unlikely(task->flags & TASK_ROOT)) finish_root(worker, task->result);
     forget_marks(task);
     if (task->flags & TASK_SPREAD) weft__spread_ended(worker);
@@ -454,16 +452,16 @@ void weft__task_release(struct task *task)
     if (was_shared) weft__shared_unlock();
 }
 
-/* Of a shared task: makes its record a private one again. False: it is in an inbox still, and will
- * be released when it comes out. */
+/* Of a shared task: nothing is left of it but its record, which becomes private again in its own
+ * worker's hands (core/record.c): that worker trusts the word without the lock. False: it is in an
+ * inbox still, and will be released when it comes out. */
 static bool leaves_inbox(struct task *task)
 {
-    unsigned remote =
-        atomic_fetch_or_explicit(&task->remote, REMOTE_ZOMBIE, memory_order_relaxed);
+    atomic_store_explicit(&task->id, 0, memory_order_relaxed); /* nobody joins it again */
+    unsigned remote = atomic_fetch_or_explicit(&task->remote, REMOTE_ZOMBIE, memory_order_relaxed);
     if (remote & REMOTE_REQUESTS) return false;
     task->joiners = (struct list){0};
     atomic_store_explicit(&task->remote, 0, memory_order_relaxed);
-    atomic_store_explicit(&task->shared, PRIVATE, memory_order_relaxed);
     return true;
 }
 

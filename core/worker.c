@@ -21,6 +21,7 @@
 #include "core/runtime.h"
 #include "core/select.h"
 #include "core/share.h"
+#include "core/steal.h"
 #include "core/time.h"
 
 enum { EVENTS_PER_POLL = 256 };
@@ -115,6 +116,9 @@ void weft__worker_loop(struct worker *worker)
             continue;
         }
         weft__worker_turn(worker, timeout_ns);
+        if (unlikely(worker->has_rested) && !ready_is_empty(&worker->ready)) {
+            weft__steal_hand_on(worker);
+        }
         weft__run_ready(worker);
         core_enter(worker);
     }

@@ -71,8 +71,9 @@ struct worker {
     struct record_pool records;
 
     struct runtime *runtime;
-    unsigned index;  /* among the runtime's workers */
-    atomic_bool is_resting; /* changed under crew.lock; relaxed */
+    unsigned index;         /* among the runtime's workers */
+    atomic_bool is_resting; /* changed under crew.lock */
+    bool has_rested;        /* since it ran a task */
     uint64_t rest_number;   /* under crew.lock: crew.rests when it began */
     pthread_t thread;
     struct weft_post refresh_post; /* the root scope was cancelled */
@@ -81,7 +82,7 @@ struct worker {
     uint64_t seen_chunk;           /* the watcher's: its last look found this one here */
     int64_t watch_next_ns;         /* as the watcher: when to look again, */
     unsigned watched_in_vain;      /* ... and how many looks found nothing public */
-    struct fdtable fds; /* who of its tasks waits for which descriptor */
+    struct fdtable fds;            /* who of its tasks waits for which descriptor */
     struct timers timers;
     int64_t clock_offset_ns;           /* virtual clock: how far it has jumped */
     int64_t trimmed_ns;                /* when idle memory was last looked at */

@@ -63,6 +63,7 @@ TIMES = folder("times.txt")  # where the time of the last run went
 FIRST = [
     Part(COMPARE, COMPARE_OPTIONS, ONCE + EVERYWHERE, others=["planted"]),
     Part("differential", script=[sys.executable, os.path.join(ROOT, "tools", "differential.py")]),
+    Part("models", script=[sys.executable, os.path.join(ROOT, "tools", "models.py")]),
     Part("asan", preset("asan"), EVERYWHERE + ["planted", "faults"], patience=3),
     Part(
         "bench-fake",
