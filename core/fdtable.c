@@ -82,19 +82,23 @@ void weft__fd_withdraw(struct worker *worker, struct waiter *waiter)
 }
 
 /* The waiter is off its list. */
-static void complete(struct waiter *waiter, unsigned bit, unsigned ready, int status)
+static void complete(
+    struct fd_slot *slot, struct waiter *waiter, unsigned bit, unsigned ready, int status)
 {
     struct task *task = waiter->task;
+    unsigned woken = bit;
     if (task->wait.kind == &weft__fd_wait) {
-        struct fd_slot *slot = task->wait.object;
-        if (status == 0) slot->woken |= (uint8_t)bit;
         weft__wake_queued(task, status < 0 ? status : (int)bit);
     } else if (task->wait.kind == &weft__fd_wait_both) {
         withdraw_both(task);
         weft__wake_queued(task, status < 0 ? status : (int)ready);
+        woken = ready;
     } else if (weft__waiter_claim(waiter)) {
         weft__waiter_complete(waiter, status);
+    } else {
+        return;
     }
+    if (status == 0) slot->woken |= (uint8_t)woken;
 }
 
 static void wake_direction(struct worker *worker,
@@ -107,7 +111,7 @@ static void wake_direction(struct worker *worker,
     while (!list_is_empty(waiters)) {
         struct waiter *waiter = waiter_of_link(list_first(waiters));
         weft__fd_withdraw(worker, waiter);
-        complete(waiter, fd_bit(direction), ready, status);
+        complete(slot, waiter, fd_bit(direction), ready, status);
     }
 }
 
@@ -133,7 +137,7 @@ static void wake_lost(struct worker *worker, struct fd_slot *slot)
                 list_push_back(&slot->waiters[i], &waiter->link);
             } else {
                 weft__fd_withdraw(worker, waiter);
-                complete(waiter, fd_bit((enum fd_direction)i), BOTH, 0);
+                complete(slot, waiter, fd_bit((enum fd_direction)i), BOTH, 0);
             }
         }
     }
@@ -327,7 +331,7 @@ static void deliver(struct worker *worker, const struct weft_event *event)
         return;
     }
     unsigned ready = event->found & BOTH;
-    /* A transfer that was woken and not run yet will deal with it. */
+    /* A task that was woken and has not run yet will deal with it. */
     unsigned unattended = ready & ~(attended(slot) | slot->woken);
     slot->proven_turn = worker->turn;
     wake_all(worker, slot, ready, 0);
@@ -430,6 +434,12 @@ int weft__fd_enlist(struct worker *worker,
     list_push_back(&slot->waiters[direction], &waiter->link);
     worker->fd_waiters++;
     return 0;
+}
+
+void weft__fd_resumed(struct worker *worker, int fd, enum fd_direction direction)
+{
+    struct fd_slot *slot = fd_slot_find(&worker->runtime->fds, fd);
+    if (slot) fd_resumed(slot, fd_bit(direction));
 }
 
 void weft__fds_probe(struct worker *worker, const struct weft_case *cases, size_t count)

@@ -43,6 +43,7 @@ static int select_park(struct worker *worker,
                        struct weft_case *cases,
                        size_t count);
 static int select_any(struct worker *worker, struct weft_case *cases, size_t count, unsigned flags);
+static int park_at_fds(struct worker *worker, struct task *self, const struct weft_case *cases);
 static int look_over(struct look *look);
 static int run(struct look *look, struct task *self);
 static int choose(struct look *look, size_t *ret_index);
@@ -195,7 +196,21 @@ __attribute__((noinline)) static int select_any(struct worker *worker,
         result = run(&look, self);
     }
     if (result != -EINPROGRESS) return result;
-    return weft__park(worker, self);
+    return look.has_fd ? park_at_fds(worker, self, cases) : weft__park(worker, self);
+}
+
+/* A winner that waited for a descriptor attends to it from now on. */
+static int park_at_fds(struct worker *worker, struct task *self, const struct weft_case *cases)
+{
+    int result = weft__park(worker, self);
+    if (result < 0) return result;
+    const struct weft_case *winner = &cases[result];
+    if (winner->kind == WEFT_CASE_READABLE) {
+        weft__fd_resumed(weft__worker(), (int)winner->number, FD_READ);
+    } else if (winner->kind == WEFT_CASE_WRITABLE) {
+        weft__fd_resumed(weft__worker(), (int)winner->number, FD_WRITE);
+    }
+    return result;
 }
 
 /* A stale handle is anybody's: its case is ready. */

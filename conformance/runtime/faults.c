@@ -20,6 +20,7 @@ static _Thread_local bool allocation_failed;
 static _Thread_local bool transfers_cut;
 static _Thread_local bool interrupt_next;
 static _Thread_local int interruptions;
+static _Thread_local int receives;
 static bool wall_clock_shaken;
 static int wall_clock_reads;
 
@@ -75,6 +76,11 @@ void faults_cut_transfers(bool on)
 int faults_interruptions(void)
 {
     return interruptions;
+}
+
+int faults_receives(void)
+{
+    return receives;
 }
 
 void faults_shake_wall_clock(bool on)
@@ -153,6 +159,7 @@ ssize_t __wrap_write(int fd, const void *buffer, size_t size)
 
 ssize_t __wrap_recv(int fd, void *buffer, size_t size, int flags)
 {
+    receives++;
     return transfer_is_interrupted() ? -1 : __real_recv(fd, buffer, cut(size), flags);
 }
 
