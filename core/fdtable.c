@@ -25,6 +25,7 @@
 static int slot_reserve(struct fdtable *table, int fd, struct fd_slot **ret);
 static enum fd_kind kind_of(int fd, const struct stat *status);
 static void wake_all(struct worker *worker, struct fd_slot *slot, unsigned directions, int status);
+static int arm(struct worker *worker, int fd, struct fd_slot *slot, unsigned interest);
 static void deliver(struct worker *worker, const struct weft_event *event);
 static void disarm_some(struct worker *worker, int fd, struct fd_slot *slot, unsigned directions);
 static void probe_some(struct worker *worker, const struct weft_case **cases, size_t count);
@@ -272,10 +273,18 @@ void weft__fd_is_new(struct worker *worker, int fd, enum fd_kind kind)
 
 int weft__fd_arm(struct worker *worker, int fd, struct fd_slot *slot, unsigned interest)
 {
-    if (slot->kind == FD_FILE) return -EPERM;
     bool is_proven = slot->kind != FD_OTHER || slot->proven_turn == worker->turn;
     if (likely((slot->armed & interest) == interest && is_proven)) return 0;
+    return arm(worker, fd, slot, interest);
+}
 
+/* Apart, so that the usual case, in which all is armed, needs no stack frame. */
+__attribute__((noinline)) static int arm(struct worker *worker,
+                                         int fd,
+                                         struct fd_slot *slot,
+                                         unsigned interest)
+{
+    if (slot->kind == FD_FILE) return -EPERM;
     if (slot->inode == 0) {
         int result = weft__fd_meet(worker, fd, &slot);
         if (result < 0) return result;

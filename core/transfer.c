@@ -89,8 +89,7 @@ int weft__transfer_wait(struct transfer *transfer)
         if (slot->kind != FD_OTHER) slot->proven_turn = worker->turn;
         renew(transfer);
     }
-    bool is_armed = slot->armed & bit && slot->proven_turn == worker->turn;
-    int result = is_armed ? 0 : weft__fd_arm(worker, transfer->fd, slot, bit);
+    int result = weft__fd_arm(worker, transfer->fd, slot, bit);
     if (result == -EPERM) return wake_up(transfer, weft_sleep(PAUSE_NS)); /* cannot be watched */
     if (result < 0) return result;
 
