@@ -80,7 +80,7 @@ static bool owns_runtimes(void)
 
 static void let_go(struct worker *worker, int fd)
 {
-    struct fd_slot *slot = fd_slot_find(&worker->runtime->fds, fd);
+    struct fd_slot *slot = fd_slot_find(&worker->fds, fd);
     if (slot && slot->kind != FD_UNKNOWN) weft__fd_reset(worker, fd, slot);
 }
 

@@ -194,7 +194,7 @@ static int slot_reserve(struct fdtable *table, int fd, struct fd_slot **ret)
 
 int weft__fd_meet(struct worker *worker, int fd, struct fd_slot **ret)
 {
-    struct fdtable *table = &worker->runtime->fds;
+    struct fdtable *table = &worker->fds;
     struct fd_slot *slot = fd_slot_find(table, fd);
     struct stat status;
     int result = fstat(fd, &status) < 0 ? -errno : 0;
@@ -262,7 +262,7 @@ void weft__fd_reset(struct worker *worker, int fd, struct fd_slot *slot)
 
 void weft__fd_is_new(struct worker *worker, int fd, enum fd_kind kind)
 {
-    struct fdtable *table = &worker->runtime->fds;
+    struct fdtable *table = &worker->fds;
     struct fd_slot *slot = fd_slot_find(table, fd);
     if (slot && slot->kind != FD_UNKNOWN) weft__fd_reset(worker, fd, slot);
     if (!slot && slot_reserve(table, fd, &slot) < 0) return; /* met later, or never */
@@ -332,7 +332,7 @@ void weft__fds_deliver(struct worker *worker, const struct weft_event *events, i
 static void deliver(struct worker *worker, const struct weft_event *event)
 {
     int fd = (int)(uint32_t)event->token;
-    struct fd_slot *slot = fd_slot_find(&worker->runtime->fds, fd);
+    struct fd_slot *slot = fd_slot_find(&worker->fds, fd);
     if (!slot || !slot->armed || slot->generation != (uint32_t)(event->token >> 32)) return;
 
     if (unlikely(weft__fd_is_departing(fd))) {
@@ -358,7 +358,7 @@ static void deliver(struct worker *worker, const struct weft_event *event)
 static void visit_armed(struct worker *worker,
                         void (*visit)(struct worker *worker, int fd, struct fd_slot *slot))
 {
-    const struct fdtable *table = &worker->runtime->fds;
+    const struct fdtable *table = &worker->fds;
     for (size_t index = 0; index < table->page_count; index++) {
         if (!table->pages[index]) continue;
         for (int i = 0; i < FD_PAGE; i++) {
@@ -422,7 +422,7 @@ int weft__fd_is_ready(struct worker *worker, int fd, enum fd_direction direction
 {
     struct fd_slot *slot = NULL;
     if (take) {
-        slot = fd_slot_find(&worker->runtime->fds, fd);
+        slot = fd_slot_find(&worker->fds, fd);
         if (slot) slot->seen &= (uint8_t)~fd_bit(direction);
         return 1;
     }
@@ -436,7 +436,7 @@ int weft__fd_enlist(struct worker *worker,
                     enum fd_direction direction,
                     struct waiter *waiter)
 {
-    struct fd_slot *slot = fd_slot_find(&worker->runtime->fds, fd);
+    struct fd_slot *slot = fd_slot_find(&worker->fds, fd);
     if (!slot) return -EBADF;
     int result = weft__fd_arm(worker, fd, slot, fd_bit(direction));
     if (result < 0) return result == -EPERM ? 1 : result;
@@ -447,7 +447,7 @@ int weft__fd_enlist(struct worker *worker,
 
 void weft__fd_resumed(struct worker *worker, int fd, enum fd_direction direction)
 {
-    struct fd_slot *slot = fd_slot_find(&worker->runtime->fds, fd);
+    struct fd_slot *slot = fd_slot_find(&worker->fds, fd);
     if (slot) fd_resumed(slot, fd_bit(direction));
 }
 

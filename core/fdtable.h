@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors of a runtime: who waits for which, and what the backend watches.
+ * Descriptors of a worker: who waits for which, and what the backend watches.
  *
  * One slot per number, in pages that never move. Registration is lazy: a descriptor stays armed
  * after it fired, until a poll finds it ready with nobody waiting; then that direction is disarmed

@@ -103,7 +103,6 @@ int weft__runtime_open(struct runtime *runtime, const struct weft_config *config
     handle->runtime = runtime;
     runtime->foreign_lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
     weft__records_open(&runtime->foreign_records, &runtime->foreign_lock);
-    weft__fds_open(&runtime->fds);
 
     result = weft__worker_open(&runtime->worker, runtime);
     if (result < 0) goto free_handle;
@@ -130,7 +129,6 @@ release_overflow:
 close_worker:
     weft__worker_close(&runtime->worker);
 free_handle:
-    weft__fds_close(&runtime->fds);
     (void)pthread_mutex_destroy(&runtime->foreign_lock);
     free(handle);
     return result;
@@ -186,7 +184,6 @@ static void runtime_close(struct runtime *runtime)
     }
     weft__worker_close(&runtime->worker);
     weft__records_close(&runtime->foreign_records);
-    weft__fds_close(&runtime->fds);
     (void)pthread_mutex_destroy(&runtime->foreign_lock);
     runtime->handle = NULL;
     (void)weft_runtime_unref(handle);

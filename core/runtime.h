@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A runtime: its workers, its root scope, its descriptors, and the counted public handle.
+ * A runtime: its workers, its root scope, and the counted public handle.
  */
 #ifndef WEFT_CORE_RUNTIME_H
 #define WEFT_CORE_RUNTIME_H
@@ -12,7 +12,6 @@
 
 #include <weft/runtime.h>
 
-#include "core/fdtable.h"
 #include "core/host.h"
 #include "core/record.h"
 #include "core/scope.h"
@@ -46,7 +45,6 @@ struct runtime {
     struct settings settings;
     struct worker worker; /* worker 0; the calling thread of weft_run() or weft_attach() */
     struct host host;
-    struct fdtable fds;
     struct record_pool foreign_records; /* of weft_runtime_spawn(), behind foreign_lock */
     pthread_mutex_t foreign_lock;
     struct task *root; /* NULL once it has ended, and in a host's loop */

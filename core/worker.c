@@ -64,6 +64,7 @@ int weft__worker_open(struct worker *worker, struct runtime *runtime)
     worker->ready.is_shuffled = settings->shuffle_seed != 0;
     worker->slices_left = worker->ready.is_shuffled ? 0 : READY_CLOCK_PERIOD;
     weft__records_open(&worker->records, NULL);
+    weft__fds_open(&worker->fds);
 
     int result = weft__ready_open(&worker->ready);
     if (result < 0) return result;
@@ -96,6 +97,7 @@ void weft__worker_close(struct worker *worker)
     weft__stacks_close(&worker->stacks);
     weft__ready_close(&worker->ready);
     weft__records_close(&worker->records);
+    weft__fds_close(&worker->fds);
 }
 
 /* ---- the loop ---- */

@@ -15,6 +15,7 @@
 #include <weft/runtime.h>
 
 #include "backends/contract.h"
+#include "core/fdtable.h"
 #include "core/ready.h"
 #include "core/record.h"
 #include "core/stack.h"
@@ -57,6 +58,7 @@ struct worker {
     struct record_pool records;
 
     struct runtime *runtime;
+    struct fdtable fds; /* who of its tasks waits for which descriptor */
     struct timers timers;
     int64_t clock_offset_ns;           /* virtual clock: how far it has jumped */
     int64_t trimmed_ns;                /* when idle memory was last looked at */
