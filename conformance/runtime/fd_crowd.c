@@ -29,13 +29,13 @@ static int yields_on(void *arg)
     return 0;
 }
 
-static void crowd_open(struct crowd *crowd, weft_fn reader)
+static void crowd_open(struct crowd *crowd, weft_fn reader, int others)
 {
     for (int i = 0; i < READERS; i++) {
         harness_socket_pair(crowd->pairs[i]);
         CHECK_EQ(weft_spawn(NULL, reader, crowd), 0);
     }
-    for (int i = 0; i < OTHERS; i++) {
+    for (int i = 0; i < others; i++) {
         CHECK_EQ(weft_spawn(NULL, yields_on, crowd), 0);
     }
     while (crowd->next < READERS) /* each sleeps before anybody else runs */
@@ -78,7 +78,7 @@ static int counts_receives(void *arg)
 {
     struct crowd *crowd = arg;
     int before = faults_receives();
-    crowd_open(crowd, reads_on);
+    crowd_open(crowd, reads_on, OTHERS);
     crowd_serve(crowd);
 
     /* one that finds nothing before the first wait, then one for each byte */
@@ -140,7 +140,7 @@ static int waits_for_nothing(void *arg)
 static int counts_futile(void *arg)
 {
     struct crowd *crowd = arg;
-    crowd_open(crowd, waits_on);
+    crowd_open(crowd, waits_on, OTHERS);
     crowd_serve(crowd);
     CHECK_EQ(crowd->futile, 0);
 
@@ -183,4 +183,32 @@ WEFT_TEST(fd, 04p_a_select_whose_task_has_not_run_yet_is_not_forgotten)
 WEFT_TEST(fd, 04q_a_wait_for_both_whose_task_has_not_run_yet_is_not_forgotten)
 {
     run_crowd(waits_for_both);
+}
+
+/* ---- polls ---- */
+
+static int computes(int fd)
+{
+    CHECK_EQ(weft_wait_fd(fd, WEFT_READABLE), WEFT_READABLE);
+    hog_ns(10 * WEFT_USEC);
+    return 0;
+}
+
+static int counts_polls(void *arg)
+{
+    struct crowd *crowd = arg;
+    crowd_open(crowd, waits_on, 0);
+    uint64_t polls = stats_now().polls;
+    crowd_serve(crowd);
+    CHECK_WITHIN(stats_now().polls - polls, ROUNDS, 4 * ROUNDS);
+    crowd_close(crowd);
+    return 0;
+}
+
+/* Whatever the time: asking again would only tell the same, and cost as much for each that waits. */
+WEFT_TEST(fd, 04r_no_poll_before_those_that_the_last_one_found_have_run)
+{
+    static struct crowd crowd;
+    crowd.wait_for_byte = computes;
+    CHECK_EQ(run_real(counts_polls, &crowd), 0);
 }
