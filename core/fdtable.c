@@ -26,6 +26,7 @@
 static int slot_reserve(struct fdtable *table, int fd, struct fd_slot **ret);
 static enum fd_kind kind_of(int fd, const struct stat *status);
 static void wake_all(struct worker *worker, struct fd_slot *slot, unsigned directions, int status);
+static int arm(struct worker *worker, int fd, struct fd_slot *slot, unsigned interest);
 static void deliver(struct worker *worker, const struct weft_event *event);
 static void disarm_some(struct worker *worker, int fd, struct fd_slot *slot, unsigned directions);
 static void probe_some(struct worker *worker, const struct weft_case **cases, size_t count);
@@ -83,28 +84,32 @@ void weft__fd_withdraw(struct worker *worker, struct waiter *waiter)
 }
 
 /* An operation, since the select may stand in private channels, too; also inside another one. */
-static void complete_select(struct worker *worker, struct waiter *waiter, int status)
+static bool complete_select(struct worker *worker, struct waiter *waiter, int status)
 {
     bool is_inside = core_is_entered(worker);
     core_enter(worker);
-    if (weft__waiter_claim(waiter)) weft__waiter_complete(waiter, status);
+    bool is_mine = weft__waiter_claim(waiter);
+    if (is_mine) weft__waiter_complete(waiter, status);
     if (!is_inside) core_leave(worker);
+    return is_mine;
 }
 
 /* The waiter is off its list. */
-static void complete(struct waiter *waiter, unsigned bit, unsigned ready, int status)
+static void complete(
+    struct fd_slot *slot, struct waiter *waiter, unsigned bit, unsigned ready, int status)
 {
     struct task *task = waiter->task;
+    unsigned woken = bit;
     if (task->wait.kind == &weft__fd_wait) {
-        struct fd_slot *slot = task->wait.object;
-        if (status == 0) slot->woken |= (uint8_t)bit;
         weft__wake_queued(task, status < 0 ? status : (int)bit);
     } else if (task->wait.kind == &weft__fd_wait_both) {
         withdraw_both(task);
         weft__wake_queued(task, status < 0 ? status : (int)ready);
-    } else {
-        complete_select(task->worker, waiter, status);
+        woken = ready;
+    } else if (!complete_select(task->worker, waiter, status)) {
+        return;
     }
+    if (status == 0) slot->woken |= (uint8_t)woken;
 }
 
 static void wake_direction(struct worker *worker,
@@ -117,7 +122,7 @@ static void wake_direction(struct worker *worker,
     while (!list_is_empty(waiters)) {
         struct waiter *waiter = waiter_of_link(list_first(waiters));
         weft__fd_withdraw(worker, waiter);
-        complete(waiter, fd_bit(direction), ready, status);
+        complete(slot, waiter, fd_bit(direction), ready, status);
     }
 }
 
@@ -143,7 +148,7 @@ static void wake_lost(struct worker *worker, struct fd_slot *slot)
                 list_push_back(&slot->waiters[i], &waiter->link);
             } else {
                 weft__fd_withdraw(worker, waiter);
-                complete(waiter, fd_bit((enum fd_direction)i), BOTH, 0);
+                complete(slot, waiter, fd_bit((enum fd_direction)i), BOTH, 0);
             }
         }
     }
@@ -278,10 +283,18 @@ void weft__fd_is_new(struct worker *worker, int fd, enum fd_kind kind)
 
 int weft__fd_arm(struct worker *worker, int fd, struct fd_slot *slot, unsigned interest)
 {
-    if (slot->kind == FD_FILE) return -EPERM;
     bool is_proven = slot->kind != FD_OTHER || slot->proven_turn == worker->turn;
     if (likely((slot->armed & interest) == interest && is_proven)) return 0;
+    return arm(worker, fd, slot, interest);
+}
 
+/* Apart, so that the usual case, in which all is armed, needs no stack frame. */
+__attribute__((noinline)) static int arm(struct worker *worker,
+                                         int fd,
+                                         struct fd_slot *slot,
+                                         unsigned interest)
+{
+    if (slot->kind == FD_FILE) return -EPERM;
     if (slot->inode == 0) {
         int result = weft__fd_meet(worker, fd, &slot);
         if (result < 0) return result;
@@ -337,7 +350,7 @@ static void deliver(struct worker *worker, const struct weft_event *event)
         return;
     }
     unsigned ready = event->found & BOTH;
-    /* A transfer that was woken and not run yet will deal with it. */
+    /* A task that was woken and has not run yet will deal with it. */
     unsigned unattended = ready & ~(attended(slot) | slot->woken);
     slot->proven_turn = worker->turn;
     wake_all(worker, slot, ready, 0);
@@ -440,6 +453,12 @@ int weft__fd_enlist(struct worker *worker,
     list_push_back(&slot->waiters[direction], &waiter->link);
     worker->fd_waiters++;
     return 0;
+}
+
+void weft__fd_resumed(struct worker *worker, int fd, enum fd_direction direction)
+{
+    struct fd_slot *slot = fd_slot_find(&worker->fds, fd);
+    if (slot) fd_resumed(slot, fd_bit(direction));
 }
 
 void weft__fds_probe(struct worker *worker, const struct weft_case *cases, size_t count)

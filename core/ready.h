@@ -20,9 +20,9 @@
 enum {
     READY_SLOT_RUN = 16,         /* the slot runs at most so often in a row */
     READY_UNSTARTED_RUN = 8,     /* after so many unstarted in a row, one woken task */
-    READY_SLICES_PER_TURN = 256, /* then the worker polls */
+    READY_SLICES_PER_TURN = 256, /* then the worker looks around */
     READY_CLOCK_PERIOD = 64,     /* each so many slices it looks at the clock ... */
-    READY_TURN_NS = 100000,      /* ... and polls if the turn has lasted this long */
+    READY_TURN_NS = 100000,      /* ... and looks around if the turn has lasted this long */
     READY_BUDGET = 128,          /* weft operations per slice */
     READY_BATCHES_MIN = 64,
     READY_PUBLIC_MAX = 64, /* chunks that other workers may take */

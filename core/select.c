@@ -45,6 +45,7 @@ static int select_park(struct worker *worker,
                        struct weft_case *cases,
                        size_t count);
 static int select_any(struct worker *worker, struct weft_case *cases, size_t count, unsigned flags);
+static int park_at_fds(struct worker *worker, struct task *self, const struct weft_case *cases);
 static int look_over(struct look *look);
 static bool needs_lock(const struct look *look);
 static int run(struct look *look, struct task *self);
@@ -202,8 +203,24 @@ __attribute__((noinline)) static int select_any(struct worker *worker,
     } else {
         result = run(&look, self);
     }
-    if (result == -EINPROGRESS) return weft__park(worker, self);
+    if (result == -EINPROGRESS) {
+        return look.has_fd ? park_at_fds(worker, self, cases) : weft__park(worker, self);
+    }
     core_leave(worker);
+    return result;
+}
+
+/* A winner that waited for a descriptor attends to it from now on. */
+static int park_at_fds(struct worker *worker, struct task *self, const struct weft_case *cases)
+{
+    int result = weft__park(worker, self);
+    if (result < 0) return result;
+    const struct weft_case *winner = &cases[result];
+    if (winner->kind == WEFT_CASE_READABLE) {
+        weft__fd_resumed(weft__worker(), (int)winner->number, FD_READ);
+    } else if (winner->kind == WEFT_CASE_WRITABLE) {
+        weft__fd_resumed(weft__worker(), (int)winner->number, FD_WRITE);
+    }
     return result;
 }
 

@@ -24,10 +24,11 @@
 #include "core/steal.h"
 #include "core/time.h"
 
-enum { EVENTS_PER_POLL = 256 };
+enum { EVENTS_PER_POLL = 512 };
 
 _Thread_local struct worker *weft__tls_worker __attribute__((tls_model("initial-exec"), used));
 
+static bool shall_poll(const struct worker *worker, int64_t timeout_ns);
 static void expire_timers(struct worker *worker);
 static bool loop_is_over(struct worker *worker);
 
@@ -155,11 +156,13 @@ static bool loop_is_over(struct worker *worker)
 void weft__worker_turn(struct worker *worker, int64_t timeout_ns)
 {
     worker->turn++;
-    /* a host's loop wants to be told that its wake-up has arrived */
-    if (worker->fd_armed > 0 || timeout_ns != 0 || worker->runtime->host.is_attached) {
+    if (shall_poll(worker, timeout_ns)) {
         struct weft_event events[EVENTS_PER_POLL];
         int count = weft__idle_poll(worker, timeout_ns, events, EVENTS_PER_POLL);
-        if (count > 0) weft__fds_deliver(worker, events, count);
+        if (count > 0) {
+            worker->served_slices = worker_slices(worker) + (unsigned)count;
+            weft__fds_deliver(worker, events, count);
+        }
     }
     weft__inbox_drain(worker);
     worker->turn_start_ns = weft__worker_now(worker);
@@ -169,6 +172,17 @@ void weft__worker_turn(struct worker *worker, int64_t timeout_ns)
     }
     worker->slices_left = worker->ready.is_shuffled ? 0 : READY_CLOCK_PERIOD;
     worker->periods_left = READY_SLICES_PER_TURN / READY_CLOCK_PERIOD;
+}
+
+/*
+ * Not before as many tasks have run as the last poll found descriptors: most of what is ready would
+ * be reported again, at some cost for each, and whom the rest wakes would stand behind these anyway.
+ */
+static bool shall_poll(const struct worker *worker, int64_t timeout_ns)
+{
+    if (worker->runtime->host.is_attached) return true; /* tells its loop that a wake-up arrived */
+    if (worker->fd_armed == 0 && timeout_ns == 0) return false;
+    return ready_is_empty(&worker->ready) || worker_slices(worker) >= worker->served_slices;
 }
 
 /* Every timer that is due, but for those that are armed meanwhile. */
