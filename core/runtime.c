@@ -540,6 +540,18 @@ size_t weft__runtimes_hold(struct weft_runtime **ret, size_t max)
     return count;
 }
 
+unsigned weft_worker_index(void)
+{
+    const struct worker *worker = weft__worker();
+    return worker ? worker->index : 0;
+}
+
+unsigned weft_worker_count(void)
+{
+    const struct worker *worker = weft__worker();
+    return worker ? worker->runtime->worker_count : 0;
+}
+
 /* ---- the native loop ---- */
 
 const char *weft_backend_name(void)

@@ -98,6 +98,24 @@ WEFT_API int weft_main(int (*app_main)(int argc, char **argv), int argc, char **
     struct weft_runtime
 
 /**
+ * Tells which worker runs the caller.
+ *
+ * @return 0 to weft_worker_count() - 1; 0 outside of a runtime, too
+ *
+ * Context: any. Sleeps: no. Cancellation point: no.
+ */
+WEFT_API unsigned weft_worker_index(void);
+
+/**
+ * Tells how many workers the caller's runtime has: weft_config.workers.
+ *
+ * @return at least 1; 0 outside of a runtime
+ *
+ * Context: any. Sleeps: no. Cancellation point: no.
+ */
+WEFT_API unsigned weft_worker_count(void);
+
+/**
  * Names the backend that this library holds.
  *
  * @return "epoll", "fake", ...; static
