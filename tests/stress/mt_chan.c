@@ -315,7 +315,7 @@ static int busy_root(void *arg)
     struct weft_scope scope;
     EXPECT(weft_worker_index() == 0);
     for (int i = 0; i < 3; i++) {
-        busy->chan[i] = mt_chan(i);
+        busy->chan[i] = mt_chan((size_t)i);
     }
     for (int64_t place = 0; place < 2; place++) {
         EXPECT(weft_chan_try_send(busy->chan[2], &place) == 0);
@@ -376,7 +376,7 @@ static int rally_root(void *arg)
     struct rally *rally = arg;
     struct rally_side sides[2];
     for (int i = 0; i < 2; i++) {
-        rally->chan[i] = mt_chan(i);
+        rally->chan[i] = mt_chan((size_t)i);
         sides[i] = (struct rally_side){rally, i, mt_seed(rally->mt)};
     }
     EXPECT(mt_each(rally_task, sides, 2, sizeof *sides) == 0);
