@@ -172,7 +172,9 @@ static inline void mt_run_test(const struct mt_test *test, struct mt *mt)
                    mt->is_shuffled ? ", shuffled" : "");
     atomic_store(&mt_name, test->name);
     atomic_fetch_add(&mt_number, 1);
+    time_t start = time(NULL);
     test->fn(mt);
+    if (time(NULL) - start > 5) (void)printf("# took %lld s\n", (long long)(time(NULL) - start));
     stress_report(line);
 }
 

@@ -48,70 +48,72 @@ static unsigned places_count(struct places *places)
 
 /* ---- a spawner that never yields ---- */
 
-#define FLOCK 200
+#define HERD 200
 
-struct flock {
+struct herd {
     struct mt *mt;
     struct places places;
     atomic_int elsewhere; /* how many have run on another worker than the spawner's */
-    struct bird {
-        struct flock *flock;
+    struct cow {
+        struct herd *herd;
         atomic_int runs;
         int result; /* plain: read by the root after the end */
-    } birds[FLOCK];
+    } cows[HERD];
 };
 
-static int bird_task(void *arg)
+static int cow_task(void *arg)
 {
-    struct bird *bird = arg;
-    places_note(&bird->flock->places);
+    struct cow *cow = arg;
+    places_note(&cow->herd->places);
     mt_spin(200);
-    bird->result = (int)(bird - bird->flock->birds);
-    atomic_fetch_add(&bird->runs, 1);
+    cow->result = (int)(cow - cow->herd->cows);
+    atomic_fetch_add(&cow->runs, 1);
     if (weft_worker_index() != 0) {
         /* Release: pairs with mt_spin_until(). */
-        atomic_fetch_add_explicit(&bird->flock->elsewhere, 1, memory_order_release);
+        atomic_fetch_add_explicit(&cow->herd->elsewhere, 1, memory_order_release);
     }
     return 0;
 }
 
 /* Half of them are taken while their spawner computes. */
-static int flock_root(void *arg)
+static int herd_root(void *arg)
 {
-    struct flock *flock = arg;
+    struct herd *herd = arg;
     struct weft_scope scope;
     int64_t sum = 0;
     EXPECT(weft_worker_index() == 0);
     EXPECT(weft_scope_open(&scope) == 0);
-    for (int i = 0; i < FLOCK; i++) {
-        flock->birds[i].flock = flock;
-        EXPECT(weft_scope_spawn(&scope, NULL, bird_task, &flock->birds[i]) == 0);
+    for (int i = 0; i < HERD; i++) {
+        herd->cows[i].herd = herd;
+        EXPECT(weft_scope_spawn(&scope, NULL, cow_task, &herd->cows[i]) == 0);
     }
-    if (weft_worker_count() > 1) mt_spin_until(&flock->elsewhere, FLOCK / 2);
+    if (weft_worker_count() > 1) mt_spin_until(&herd->elsewhere, HERD / 2);
     EXPECT(weft_scope_close(&scope) == 0);
-    for (int i = 0; i < FLOCK; i++) {
-        EXPECT(atomic_load(&flock->birds[i].runs) == 1);
-        sum += flock->birds[i].result;
+    for (int i = 0; i < HERD; i++) {
+        EXPECT(atomic_load(&herd->cows[i].runs) == 1);
+        sum += herd->cows[i].result;
     }
-    EXPECT(sum == FLOCK * (FLOCK - 1) / 2);
+    EXPECT(sum == HERD * (HERD - 1) / 2);
     return 0;
 }
 
-static void run_flock(struct mt *mt)
+static void run_herd(struct mt *mt)
 {
     for (int i = mt_scale(mt, 50); i > 0; i--) {
-        struct flock flock = {.mt = mt};
-        mt_run(mt, flock_root, &flock);
-        EXPECT(atomic_load(&flock.places.ran) == FLOCK);
-        EXPECT(mt->workers == 1 || places_count(&flock.places) > 1);
+        struct herd herd = {.mt = mt};
+        mt_run(mt, herd_root, &herd);
+        EXPECT(atomic_load(&herd.places.ran) == HERD);
+        EXPECT(mt->workers == 1 || places_count(&herd.places) > 1);
     }
 }
 
 /* ---- trees ---- */
 
-#define BRANCHES 5
+#define BRANCHES    5
+#define TREE_DEPTH  (MT_SLOWER > 1 ? 4 : 6)
+#define TREE_LEAVES (MT_SLOWER > 1 ? 625 : 15625)
 
-/* Counts what lies below it: each task a node, the leaves compute. */
+/* Counts what lies below it: each task is a node, the leaves compute. */
 struct tree {
     struct places *places;
     int depth;
@@ -149,9 +151,9 @@ static void run_tree(struct mt *mt)
 {
     for (int i = mt_scale(mt, 10); i > 0; i--) {
         struct places places = {.ran = 0};
-        struct tree tree = {&places, 6, 0, stress_random(&mt->random) % 2000};
+        struct tree tree = {&places, TREE_DEPTH, 0, stress_random(&mt->random) % 2000};
         mt_run(mt, tree_task, &tree);
-        EXPECT(tree.sum == (5 * 15625 - 1) / 4);
+        EXPECT(tree.sum == (BRANCHES * TREE_LEAVES - 1) / (BRANCHES - 1));
         EXPECT(atomic_load(&places.ran) == tree.sum);
         (void)places_count(&places);
     }
@@ -277,14 +279,14 @@ static int stay_root(void *arg)
     struct weft_scope scope;
     options.placement = WEFT_HERE;
     EXPECT(weft_scope_open(&scope) == 0);
-    for (int i = 0; i < FLOCK; i++) {
+    for (int i = 0; i < HERD; i++) {
         EXPECT(weft_scope_spawn_with(&scope, NULL, &options, stay_task, stay) == 0);
         EXPECT(weft_scope_spawn(&scope, NULL, stray_task, stay) == 0);
     }
-    if (weft_worker_count() > 1) mt_spin_until(&stay->elsewhere, FLOCK / 4);
+    if (weft_worker_count() > 1) mt_spin_until(&stay->elsewhere, HERD / 4);
     EXPECT(atomic_load(&stay->ran) == 0);
     EXPECT(weft_scope_close(&scope) == 0);
-    EXPECT(atomic_load(&stay->ran) == FLOCK);
+    EXPECT(atomic_load(&stay->ran) == HERD);
     return 0;
 }
 
@@ -322,7 +324,7 @@ static int leave_root(void *arg)
     struct leave *leave = arg;
     struct weft_scope scope;
     if (leave->mode == 0) { /* the root returns at once */
-        for (int i = 0; i < FLOCK; i++) {
+        for (int i = 0; i < HERD; i++) {
             EXPECT(weft_spawn(NULL, leave_task, leave) == 0);
         }
         mt_delay(&leave->mt->random);
@@ -331,14 +333,14 @@ static int leave_root(void *arg)
     bool is_timed = leave->mode == 1;
     int64_t timeout = 1 + stress_random(&leave->mt->random) % 200 * WEFT_USEC;
     EXPECT(weft_scope_open_timeout(&scope, is_timed ? timeout : WEFT_HOUR) == 0);
-    for (int i = 0; i < FLOCK; i++) {
+    for (int i = 0; i < HERD; i++) {
         EXPECT(weft_scope_spawn(&scope, NULL, leave_task, leave) == 0);
     }
     mt_delay(&leave->mt->random);
     if (!is_timed) EXPECT(weft_scope_cancel(&scope) == 0);
     int status = weft_scope_close(&scope);
     EXPECT(status == 0 || status == (is_timed ? -ETIMEDOUT : -ECANCELED));
-    EXPECT(atomic_load(&leave->ended) == FLOCK);
+    EXPECT(atomic_load(&leave->ended) == HERD);
     return 0;
 }
 
@@ -347,12 +349,12 @@ static void run_leave(struct mt *mt)
     for (int i = 3 * mt_scale(mt, 50); i > 0; i--) {
         struct leave leave = {.mt = mt, .mode = i % 3};
         mt_run(mt, leave_root, &leave);
-        EXPECT(atomic_load(&leave.ran) == FLOCK);
-        EXPECT(atomic_load(&leave.ended) == FLOCK);
+        EXPECT(atomic_load(&leave.ran) == HERD);
+        EXPECT(atomic_load(&leave.ended) == HERD);
     }
 }
 
-MT_MAIN({"a spawner that computes is relieved", run_flock, 1},
+MT_MAIN({"a spawner that computes is relieved", run_herd, 1},
         {"trees count all their leaves", run_tree, 1},
         {"what was taken sleeps and wakes where it is", run_crowd, 1},
         {"what must stay stays", run_stay, 1},
