@@ -202,11 +202,15 @@ MT_TEST(mt, 07_a_burst_of_wake_ups_costs_a_few_turns)
 
 /* ---- 08 ---- */
 
+#define WAKERS 8
+
 struct storm {
     struct weft_runtime *runtime;
     struct weft_chan *chan; /* shared */
     atomic_bool is_over;
     int fds[2];
+    atomic_int wakers;
+    struct weft_post posts[WAKERS]; /* of one thread each; queued still, maybe, when it ends */
 };
 
 static void do_nothing_posted(void *arg)
@@ -217,13 +221,14 @@ static void do_nothing_posted(void *arg)
 static void *wake_all_the_time(void *arg)
 {
     struct storm *storm = arg;
-    struct weft_post post = {.fn = do_nothing_posted};
+    struct weft_post *post = &storm->posts[atomic_fetch_add(&storm->wakers, 1)];
+    *post = (struct weft_post){.fn = do_nothing_posted};
     while (!atomic_load(&storm->is_over)) {
-        CHECK_EQ(weft_post(storm->runtime, &post), 0);
+        CHECK_EQ(weft_post(storm->runtime, post), 0);
         int status = weft_chan_try_send(storm->chan, NULL);
         CHECK(status == 0 || status == -EAGAIN);
     }
-    return (void *)storm;
+    return NULL;
 }
 
 static int receive_all(void *arg)
@@ -254,7 +259,7 @@ static int sleep_and_read(void *arg)
 static int root_of_storm(void *arg)
 {
     struct storm *storm = arg;
-    pthread_t threads[8];
+    pthread_t threads[WAKERS];
     struct weft_scope scope;
     storm->runtime = weft_runtime_current();
     storm->chan = open_shared();
@@ -262,12 +267,12 @@ static int root_of_storm(void *arg)
     for (unsigned i = 0; i < weft_worker_count(); i++) {
         (void)spawn_spread(&scope, receive_all, storm);
     }
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < WAKERS; i++) {
         threads[i] = start_thread(wake_all_the_time, storm);
     }
     run_spread(2 * weft_worker_count(), sleep_and_read, storm);
     atomic_store(&storm->is_over, true);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < WAKERS; i++) {
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
     }
     CHECK_EQ(weft_chan_close(storm->chan), 0);
