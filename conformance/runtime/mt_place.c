@@ -134,7 +134,7 @@ struct herd {
     int values[HERD];
 };
 
-WEFT_TASK(fly, (struct herd *, herd), (int, number))
+WEFT_TASK(graze, (struct herd *, herd), (int, number))
 {
     herd->values[number]++;
     count_up(weft_worker_index() == 0 ? &herd->here : &herd->elsewhere);
@@ -147,7 +147,7 @@ static int root_computes(void *arg)
     struct weft_scope scope;
     CHECK_EQ(weft_scope_open(&scope), 0);
     for (int i = 0; i < HERD; i++) {
-        CHECK_EQ(fly_scope_spawn(&scope, NULL, herd, i), 0);
+        CHECK_EQ(graze_scope_spawn(&scope, NULL, herd, i), 0);
     }
     CHECK(compute_until(&herd->elsewhere, HERD / 2));
     CHECK_EQ(atomic_load(&herd->here), 0);
@@ -233,21 +233,39 @@ static int stay(void *arg)
     return 0;
 }
 
-static int root_keeps(void *arg)
+/* Leaves a batch behind, none of which may be taken. */
+static int spawn_some_that_stay(void *arg)
 {
-    struct herd *herd = arg;
     struct weft_spawn_options options = WEFT_SPAWN_OPTIONS_INIT;
-    struct weft_scope scope;
-    CHECK_EQ(weft_scope_open(&scope), 0);
+    (void)arg;
     options.placement = WEFT_HERE;
     for (int i = 0; i < HERD; i++) {
-        CHECK_EQ(weft_scope_spawn_with(&scope, NULL, &options, stay, NULL), 0);
-        CHECK_EQ(fly_scope_spawn(&scope, NULL, herd, i), 0);
+        CHECK_EQ(weft_spawn_with(NULL, &options, stay, NULL), 0);
     }
-    CHECK(compute_until(&herd->elsewhere, HERD / 4));
-    CHECK_EQ(weft_scope_close(&scope), 0);
     options.placement = 99;
     CHECK_EQ(weft_spawn_with(NULL, &options, stay, NULL), -EINVAL);
+    return 0;
+}
+
+static int spawn_some_and_compute(void *arg)
+{
+    struct herd *herd = arg;
+    for (int i = 0; i < HERD; i++) {
+        CHECK_EQ(graze_spawn(NULL, herd, i), 0);
+    }
+    CHECK(compute_until(&herd->elsewhere, HERD / 4));
+    return 0;
+}
+
+static int root_keeps(void *arg)
+{
+    struct weft_spawn_options options = WEFT_SPAWN_OPTIONS_INIT;
+    weft_task tasks[2];
+    options.placement = WEFT_HERE;
+    CHECK_EQ(weft_spawn_with(&tasks[0], &options, spawn_some_that_stay, NULL), 0);
+    CHECK_EQ(weft_spawn_with(&tasks[1], &options, spawn_some_and_compute, arg), 0);
+    CHECK_EQ(join_result(tasks[0]), 0);
+    CHECK_EQ(join_result(tasks[1]), 0);
     return 0;
 }
 

@@ -77,6 +77,12 @@ static inline void mt_run(const struct mt *mt, weft_fn root, void *arg)
     EXPECT(weft_run(&config, root, arg) == 0);
 }
 
+/* Are unstarted tasks taken by idle workers? Not from shuffled queues. */
+static inline bool mt_steals(const struct mt *mt)
+{
+    return mt->workers > 1 && !mt->is_shuffled;
+}
+
 /* ---- in tasks ---- */
 
 /* Spawns a task on the worker that has the fewest of these; scope NULL: into the root scope. */

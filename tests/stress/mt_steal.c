@@ -87,7 +87,7 @@ static int herd_root(void *arg)
         herd->cows[i].herd = herd;
         EXPECT(weft_scope_spawn(&scope, NULL, cow_task, &herd->cows[i]) == 0);
     }
-    if (weft_worker_count() > 1) mt_spin_until(&herd->elsewhere, HERD / 2);
+    if (mt_steals(herd->mt)) mt_spin_until(&herd->elsewhere, HERD / 2);
     EXPECT(weft_scope_close(&scope) == 0);
     for (int i = 0; i < HERD; i++) {
         EXPECT(atomic_load(&herd->cows[i].runs) == 1);
@@ -103,7 +103,7 @@ static void run_herd(struct mt *mt)
         struct herd herd = {.mt = mt};
         mt_run(mt, herd_root, &herd);
         EXPECT(atomic_load(&herd.places.ran) == HERD);
-        EXPECT(mt->workers == 1 || places_count(&herd.places) > 1);
+        EXPECT(!mt_steals(mt) || places_count(&herd.places) > 1);
     }
 }
 
@@ -271,22 +271,39 @@ static int stray_task(void *arg)
     return 0;
 }
 
-/* Others are taken meanwhile, from among them. */
+/* Leaves a batch of both kinds behind, some of which must not be taken. */
+static int stay_spawn_both(void *arg)
+{
+    struct weft_spawn_options options = WEFT_SPAWN_OPTIONS_INIT;
+    options.placement = WEFT_HERE;
+    for (int i = 0; i < HERD; i++) {
+        EXPECT(weft_spawn_with(NULL, &options, stay_task, arg) == 0);
+        EXPECT(weft_spawn(NULL, stray_task, arg) == 0);
+    }
+    return 0;
+}
+
+/* Computes until some of what it has spawned are taken, those that must stay lying about. */
+static int stay_spawn_strays(void *arg)
+{
+    struct stay *stay = arg;
+    for (int i = 0; i < HERD; i++) {
+        EXPECT(weft_spawn(NULL, stray_task, stay) == 0);
+    }
+    if (mt_steals(stay->mt)) mt_spin_until(&stay->elsewhere, HERD / 4);
+    return 0;
+}
+
 static int stay_root(void *arg)
 {
     struct stay *stay = arg;
     struct weft_spawn_options options = WEFT_SPAWN_OPTIONS_INIT;
-    struct weft_scope scope;
     options.placement = WEFT_HERE;
-    EXPECT(weft_scope_open(&scope) == 0);
-    for (int i = 0; i < HERD; i++) {
-        EXPECT(weft_scope_spawn_with(&scope, NULL, &options, stay_task, stay) == 0);
-        EXPECT(weft_scope_spawn(&scope, NULL, stray_task, stay) == 0);
+    EXPECT(weft_spawn_with(NULL, &options, stay_spawn_both, stay) == 0);
+    EXPECT(weft_spawn_with(NULL, &options, stay_spawn_strays, stay) == 0);
+    while (atomic_load(&stay->ran) < HERD) {
+        EXPECT(weft_sleep(100 * WEFT_USEC) == 0);
     }
-    if (weft_worker_count() > 1) mt_spin_until(&stay->elsewhere, HERD / 4);
-    EXPECT(atomic_load(&stay->ran) == 0);
-    EXPECT(weft_scope_close(&scope) == 0);
-    EXPECT(atomic_load(&stay->ran) == HERD);
     return 0;
 }
 
@@ -295,6 +312,7 @@ static void run_stay(struct mt *mt)
     for (int i = mt_scale(mt, 20); i > 0; i--) {
         struct stay stay = {.mt = mt};
         mt_run(mt, stay_root, &stay);
+        EXPECT(atomic_load(&stay.ran) == HERD);
     }
 }
 
