@@ -16,7 +16,7 @@
 
 #include "tests/stress/stress.h"
 
-#define MT_PATIENCE 60 /* seconds that one test may take; see WEFT_TEST_TIMEOUT_FACTOR */
+#define MT_PATIENCE 120 /* seconds that one test may take; see WEFT_TEST_TIMEOUT_FACTOR */
 #define MT_DUMP     SIGUSR1
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
