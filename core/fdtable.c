@@ -208,17 +208,16 @@ int weft__fd_meet(struct worker *worker, int fd, struct fd_slot **ret)
     struct fd_slot *slot = fd_slot_find(table, fd);
     struct stat status;
     int result = fstat(fd, &status) < 0 ? -errno : 0;
+    if (result == 0 && !slot) result = slot_reserve(table, fd, &slot);
+    bool is_same = slot && slot->inode == status.st_ino && slot->device == status.st_dev;
+    if (unlikely(result == 0 && !is_same && slot->inode != 0)) weft__fd_reset(worker, fd, slot);
+    if (result == 0 && slot->kind == FD_UNKNOWN) result = weft__fd_users_add(worker, fd);
+    /* after that: see core/fd_users.h */
     if (unlikely(weft__fd_is_departing(fd))) result = -EBADF;
     if (unlikely(result < 0)) {
         if (slot) weft__fd_reset(worker, fd, slot);
         return result;
     }
-    if (!slot) {
-        result = slot_reserve(table, fd, &slot);
-        if (result < 0) return result;
-    }
-    bool is_same = slot->inode == status.st_ino && slot->device == status.st_dev;
-    if (unlikely(!is_same && slot->inode != 0)) weft__fd_reset(worker, fd, slot);
     if (slot->kind == FD_UNKNOWN) slot->kind = (uint8_t)kind_of(fd, &status);
     slot->device = status.st_dev;
     slot->inode = status.st_ino;
@@ -261,6 +260,7 @@ void weft__fd_reset(struct worker *worker, int fd, struct fd_slot *slot)
     slot->kind = FD_UNKNOWN;
     slot->nodelay = NODELAY_UNKNOWN;
     slot->inode = 0;
+    weft__fd_users_remove(worker, fd);
     wake_all(worker, slot, BOTH, -EBADF);
     for (int i = 0; i < 2; i++) {
         while (!list_is_empty(&slot->transfers[i])) {
@@ -276,6 +276,7 @@ void weft__fd_is_new(struct worker *worker, int fd, enum fd_kind kind)
     struct fd_slot *slot = fd_slot_find(table, fd);
     if (slot && slot->kind != FD_UNKNOWN) weft__fd_reset(worker, fd, slot);
     if (!slot && slot_reserve(table, fd, &slot) < 0) return; /* met later, or never */
+    if (weft__fd_users_add(worker, fd) < 0) return;
     slot->kind = (uint8_t)kind;
 }
 

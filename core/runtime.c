@@ -98,6 +98,13 @@ int weft__runtime_end(struct runtime *runtime, bool *ret_has_survivors)
     return result;
 }
 
+static void free_workers(struct runtime *runtime)
+{
+    if (runtime->fd_users) weft__fd_users_close(runtime->fd_users);
+    free(runtime->fd_users);
+    free(runtime->workers);
+}
+
 int weft__runtime_open(struct runtime *runtime, const struct weft_config *config)
 {
     int result = weft__settings_load(&runtime->settings, config);
@@ -121,6 +128,10 @@ int weft__runtime_open(struct runtime *runtime, const struct weft_config *config
     }
     runtime->workers = calloc(runtime->worker_count, sizeof *runtime->workers);
     if (!runtime->workers) goto free_handle;
+    if (runtime->has_many) {
+        runtime->fd_users = calloc(1, sizeof *runtime->fd_users);
+        if (!runtime->fd_users) goto free_workers;
+    }
     runtime->workers[0] = &runtime->worker;
     result = weft__worker_open(&runtime->worker, runtime);
     if (result < 0) goto free_workers;
@@ -152,7 +163,7 @@ release_overflow:
 close_worker:
     weft__worker_close(&runtime->worker);
 free_workers:
-    free(runtime->workers);
+    free_workers(runtime);
 free_handle:
     (void)pthread_mutex_destroy(&runtime->foreign_lock);
     free(handle);
@@ -218,7 +229,7 @@ static void runtime_close(struct runtime *runtime)
     weft__crew_close(runtime);
     weft__worker_close(&runtime->worker);
     weft__records_close(&runtime->foreign_records);
-    free(runtime->workers);
+    if (!runtime->crew.has_lost_thread) free_workers(runtime);
     (void)pthread_mutex_destroy(&runtime->foreign_lock);
     runtime->handle = NULL;
     (void)weft_runtime_unref(handle);

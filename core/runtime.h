@@ -13,6 +13,7 @@
 #include <weft/runtime.h>
 
 #include "core/crew.h"
+#include "core/fd_users.h"
 #include "core/host.h"
 #include "core/record.h"
 #include "core/scope.h"
@@ -48,6 +49,7 @@ struct runtime {
     struct worker **workers; /* all, by number */
     unsigned worker_count;
     bool has_many;    /* workers: what is private may become shared */
+    struct fd_users *fd_users; /* with many workers */
     struct crew crew; /* how they start, rest and end; core/crew.h */
     struct host host;
     struct record_pool foreign_records; /* of weft_runtime_spawn(), behind foreign_lock */

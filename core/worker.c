@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/chan_shared.h"
+#include "core/close.h"
 #include "core/fdtable.h"
 #include "core/idle.h"
 #include "core/overflow.h"
@@ -196,6 +197,9 @@ static void expire_timers(struct worker *worker)
         switch (timer->kind) {
         case TIMER_SCOPE:
             weft__scope_expire(container_of(timer, struct scope, timer));
+            break;
+        case TIMER_PART:
+            weft__part_overdue(container_of(timer, struct task_body, timer)->task);
             break;
         case TIMER_SELECT:
             task = container_of(timer, struct task_body, timer)->task;

@@ -45,6 +45,7 @@ enum timer_kind {
     TIMER_SLEEP = 1,  /* a task in weft_sleep() */
     TIMER_SELECT = 2, /* a task in select: its timer case wins */
     TIMER_SCOPE = 3,  /* a scope's deadline */
+    TIMER_PART = 4,   /* a task in weft_close() that waits for other workers */
 };
 
 /* The errno and the C++ exception words of this thread. */
