@@ -56,7 +56,7 @@ static void let_go(struct worker *worker, int fd);
 static int close_number(int fd);
 static int depart(int fd, bool closes);
 static int depart_begin(int fd, struct departure **ret);
-static void depart_end(struct departure *departure);
+static int depart_end(struct departure *departure);
 static int let_go_there(struct weft_runtime *handle, unsigned index, struct departure *departure);
 static bool is_used_elsewhere(int fd);
 static int part(int fd, bool closes);
@@ -139,12 +139,7 @@ static int depart(int fd, bool closes)
         if (let_go < 0) is_mine = false;
         (void)weft_runtime_unref(handles[i]); /* held until here */
     }
-    if (closes) {
-        result = close_number(fd);
-    } else if (fcntl(fd, F_GETFD) < 0) {
-        result = -errno;
-    }
-    depart_end(departure);
+    result = depart_end(departure);
     if (is_mine) free(departure);
     return result;
 }
@@ -182,9 +177,17 @@ static int depart_begin(int fd, struct departure **ret)
     return -EBADF;
 }
 
-static void depart_end(struct departure *departure)
+/* Off the list; closes the number meanwhile, or looks at it: whoever opens the number next must not
+ * find it on the list. */
+static int depart_end(struct departure *departure)
 {
+    int result = 0;
     (void)pthread_mutex_lock(&departures_lock);
+    if (departure->closes) {
+        result = close_number(departure->fd);
+    } else if (fcntl(departure->fd, F_GETFD) < 0) {
+        result = -errno;
+    }
     struct departure **link = &departures;
     while (*link != departure)
         link = &(*link)->next;
@@ -192,6 +195,7 @@ static void depart_end(struct departure *departure)
     /* relaxed: as in depart_begin() */
     atomic_fetch_sub_explicit(&weft__departure_count, 1, memory_order_relaxed);
     (void)pthread_mutex_unlock(&departures_lock);
+    return result;
 }
 
 bool weft__fd_is_departing_slow(int fd)
@@ -349,19 +353,6 @@ static void await_all(struct worker *worker, struct parting *parting)
     weft__timer_remove(&worker->timers, timer);
 }
 
-static int finish_parting(struct departure *departure)
-{
-    int result = 0;
-    if (departure->closes) {
-        result = close_number(departure->fd);
-    } else if (fcntl(departure->fd, F_GETFD) < 0) {
-        result = -errno;
-    }
-    depart_end(departure);
-    free(departure);
-    return result;
-}
-
 /* What a posted function asks for: it must not sleep. */
 static int part_later(void *arg)
 {
@@ -381,7 +372,8 @@ static int part(int fd, bool closes)
     unsigned count = worker->runtime->worker_count;
     struct parting *parting = calloc(1, sizeof *parting + count * sizeof parting->posts[0]);
     if (!parting) {
-        depart_end(departure);
+        departure->closes = false; /* it stays */
+        (void)depart_end(departure);
         free(departure);
         return -ENOMEM;
     }
@@ -390,5 +382,7 @@ static int part(int fd, bool closes)
     let_go(worker, fd);
     await_all(worker, parting);
     free(parting);
-    return finish_parting(departure);
+    result = depart_end(departure);
+    free(departure);
+    return result;
 }
