@@ -144,10 +144,14 @@ int(weft_scope_spawn)(struct weft_scope *scope, weft_task *ret, weft_fn fn, void
 
 void weft__scope_child_ended(struct worker *worker, struct task *task, bool taken)
 {
-    bool is_locked = is_shared(&task->home->shared);
-    if (unlikely(is_locked)) weft__shared_lock();
-    child_ended(worker, task->home, task, taken);
-    if (unlikely(is_locked)) weft__shared_unlock();
+    struct scope *scope = task->home;
+    if (likely(!is_shared(&scope->shared))) {
+        child_ended(worker, scope, task, taken);
+        return;
+    }
+    weft__shared_lock();
+    child_ended(worker, scope, task, taken);
+    weft__shared_unlock();
 }
 
 static void child_ended(struct worker *worker, struct scope *scope, struct task *task, bool taken)
