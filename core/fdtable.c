@@ -18,6 +18,7 @@
 #include "core/close.h"
 #include "core/park.h"
 #include "core/runtime.h"
+#include "core/share.h"
 
 #define BOTH      (WEFT_IO_READ | WEFT_IO_WRITE)
 #define PROBE_MAX 64 /* cases per poll(2): half a KiB of the task's stack */
@@ -82,6 +83,17 @@ void weft__fd_withdraw(struct worker *worker, struct waiter *waiter)
     worker->fd_waiters--;
 }
 
+/* An operation, since the select may stand in private channels, too; also inside another one. */
+static bool complete_select(struct worker *worker, struct waiter *waiter, int status)
+{
+    bool is_inside = core_is_entered(worker);
+    core_enter(worker);
+    bool is_mine = weft__waiter_claim(waiter);
+    if (is_mine) weft__waiter_complete(waiter, status);
+    if (!is_inside) core_leave(worker);
+    return is_mine;
+}
+
 /* The waiter is off its list. */
 static void complete(
     struct fd_slot *slot, struct waiter *waiter, unsigned bit, unsigned ready, int status)
@@ -94,9 +106,7 @@ static void complete(
         withdraw_both(task);
         weft__wake_queued(task, status < 0 ? status : (int)ready);
         woken = ready;
-    } else if (weft__waiter_claim(waiter)) {
-        weft__waiter_complete(waiter, status);
-    } else {
+    } else if (!complete_select(task->worker, waiter, status)) {
         return;
     }
     if (status == 0) slot->woken |= (uint8_t)woken;
@@ -198,17 +208,16 @@ int weft__fd_meet(struct worker *worker, int fd, struct fd_slot **ret)
     struct fd_slot *slot = fd_slot_find(table, fd);
     struct stat status;
     int result = fstat(fd, &status) < 0 ? -errno : 0;
+    if (result == 0 && !slot) result = slot_reserve(table, fd, &slot);
+    bool is_same = slot && slot->inode == status.st_ino && slot->device == status.st_dev;
+    if (unlikely(result == 0 && !is_same && slot->inode != 0)) weft__fd_reset(worker, fd, slot);
+    if (result == 0 && slot->kind == FD_UNKNOWN) result = weft__fd_users_add(worker, fd);
+    /* after that: see core/fd_users.h */
     if (unlikely(weft__fd_is_departing(fd))) result = -EBADF;
     if (unlikely(result < 0)) {
         if (slot) weft__fd_reset(worker, fd, slot);
         return result;
     }
-    if (!slot) {
-        result = slot_reserve(table, fd, &slot);
-        if (result < 0) return result;
-    }
-    bool is_same = slot->inode == status.st_ino && slot->device == status.st_dev;
-    if (unlikely(!is_same && slot->inode != 0)) weft__fd_reset(worker, fd, slot);
     if (slot->kind == FD_UNKNOWN) slot->kind = (uint8_t)kind_of(fd, &status);
     slot->device = status.st_dev;
     slot->inode = status.st_ino;
@@ -251,6 +260,7 @@ void weft__fd_reset(struct worker *worker, int fd, struct fd_slot *slot)
     slot->kind = FD_UNKNOWN;
     slot->nodelay = NODELAY_UNKNOWN;
     slot->inode = 0;
+    weft__fd_users_remove(worker, fd);
     wake_all(worker, slot, BOTH, -EBADF);
     for (int i = 0; i < 2; i++) {
         while (!list_is_empty(&slot->transfers[i])) {
@@ -266,6 +276,7 @@ void weft__fd_is_new(struct worker *worker, int fd, enum fd_kind kind)
     struct fd_slot *slot = fd_slot_find(table, fd);
     if (slot && slot->kind != FD_UNKNOWN) weft__fd_reset(worker, fd, slot);
     if (!slot && slot_reserve(table, fd, &slot) < 0) return; /* met later, or never */
+    if (weft__fd_users_add(worker, fd) < 0) return;
     slot->kind = (uint8_t)kind;
 }
 

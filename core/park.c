@@ -9,6 +9,7 @@
 #include "core/park.h"
 
 #include "core/arch/switch.h"
+#include "core/share.h"
 
 enum { REFUSALS_NAMED = 1000 };
 
@@ -46,7 +47,7 @@ int weft__enter_late(struct worker *worker, struct task *self)
     if (!self->interrupt) return 0;
     if (++self->ignored >= REFUSALS_NAMED) {
         self->ignored = REFUSALS_NAMED;
-        self->flags |= TASK_NAMED_BUSY;
+        task_set_flag(self, TASK_NAMED_BUSY);
     }
     return self->interrupt;
 }
@@ -64,6 +65,7 @@ static inline void save_context(struct worker *worker, struct task *task)
 
 static inline void take_over(struct worker *worker, struct task *task)
 {
+    core_leave(worker);
     task->state = TASK_RUNNING;
     worker->current = task;
     worker->budget = READY_BUDGET;
@@ -187,6 +189,7 @@ __attribute__((noinline)) static int switch_slow(struct worker *worker,
         next = next_task(worker);
     }
     if (next == self) {
+        core_leave(worker);
         self->state = TASK_RUNNING;
         worker->budget = READY_BUDGET;
         return self->wake_result;

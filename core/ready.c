@@ -16,6 +16,7 @@ int weft__ready_open(struct ready *ready)
     if (!ready->batches) return -ENOMEM;
 
     ready->batch_mask = READY_BATCHES_MIN - 1;
+    ready->public.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     return 0;
 }
 
@@ -75,7 +76,7 @@ static struct task *pop_oldest(struct ready *ready)
     batch->head = task->next;
     if (!batch->head) {
         ready->batch_first = (ready->batch_first + 1) & ready->batch_mask;
-        ready->batch_count--;
+        if (--ready->batch_count == 0) ready_refill(ready);
     }
     return task;
 }

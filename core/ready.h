@@ -9,6 +9,8 @@
 #ifndef WEFT_CORE_READY_H
 #define WEFT_CORE_READY_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -23,12 +25,24 @@ enum {
     READY_TURN_NS = 100000,      /* ... and looks around if the turn has lasted this long */
     READY_BUDGET = 128,          /* weft operations per slice */
     READY_BATCHES_MIN = 64,
+    READY_PUBLIC_MAX = 64, /* chunks that other workers may take */
 };
 
 /* Unstarted tasks spawned in one slice: a FIFO list. */
 struct batch {
     struct task *head;
     struct task *tail;
+    bool is_pinned;  /* none of it may go to another worker */
+    uint64_t number; /* in the deque: which one it is */
+};
+
+/* Batches that other workers may take: a ring, the oldest at `first`. */
+struct public_deque {
+    pthread_mutex_t lock;
+    atomic_uint count; /* changed under the lock, read without */
+    unsigned first;
+    uint64_t pushed; /* ever */
+    struct batch chunks[READY_PUBLIC_MAX];
 };
 
 struct ready {
@@ -44,6 +58,8 @@ struct ready {
     size_t batch_count;
     bool batch_is_open; /* the newest batch belongs to the running slice */
     bool oldest_is_due; /* a period is over: the next slow pick is of the oldest batch */
+    struct task *mark;  /* in the open batch: its tail when chunks were last published, or NULL */
+    struct public_deque public; /* with several workers: core/steal.c */
 
     struct random shuffle; /* test only: */
     bool is_shuffled;      /* picks at random instead */
@@ -54,6 +70,9 @@ void weft__ready_close(struct ready *ready);
 
 /* Makes room for one more batch: 0 or -ENOMEM. */
 int weft__ready_reserve_batch(struct ready *ready);
+
+/* In steal.c: the ring is empty, and gets the newest public batch, if there is one. */
+bool weft__ready_take_back(struct ready *ready);
 
 /* Any task, or NULL; the orders of the slow cases. */
 struct task *weft__ready_pick_slow(struct ready *ready);
@@ -89,8 +108,18 @@ static inline void ready_push_unstarted(struct ready *ready, struct task *task)
         return;
     }
     ready->batch_is_open = true;
+    ready->mark = NULL;
     ready->batches[(ready->batch_first + ready->batch_count++) & ready->batch_mask] =
         (struct batch){.head = task, .tail = task};
+}
+
+/* The last batch was used up: what is public is unstarted, too, and comes before woken tasks. */
+static inline void ready_refill(struct ready *ready)
+{
+    /* relaxed: only this worker makes it greater */
+    if (__builtin_expect(atomic_load_explicit(&ready->public.count, memory_order_relaxed) > 0, 0)) {
+        (void)weft__ready_take_back(ready);
+    }
 }
 
 /* There is a batch. */
@@ -100,8 +129,15 @@ static inline struct task *ready_pop_newest(struct ready *ready)
         &ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask];
     struct task *task = batch->head;
     batch->head = task->next;
-    if (!batch->head) ready->batch_count--;
+    if (!batch->head && --ready->batch_count == 0) ready_refill(ready);
     return task;
+}
+
+/* None of the newest batch may go to another worker. There is one. */
+static inline void ready_pin_newest(struct ready *ready)
+{
+    ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask].is_pinned =
+        true;
 }
 
 static inline bool ready_is_empty(const struct ready *ready)
