@@ -123,10 +123,11 @@ static int fifty_days_root(void *arg)
     int *fds = arg;
     static const int64_t fifty_days = 50 * 24 * WEFT_HOUR;
     weft_task sleeper = start(sleeps_far, (void *)(uintptr_t)&fifty_days);
+    settle();
     uint64_t polls = stats_now().polls;
 
     struct later later;
-    later_start(&later, fds[1], 40, 'x');
+    later_start(&later, fds[1], 40 * harness_pace(), 'x');
     char byte = 0;
     CHECK_EQ(weft_read(fds[0], &byte, 1), 1);
     later_join(&later);
