@@ -5,6 +5,7 @@
  * Lower bounds are exact: nothing here may ever end early. Upper bounds are generous.
  */
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 
 #include "conformance/runtime/io_support.h"
@@ -392,10 +393,10 @@ WEFT_TEST(time, 35_one_deadline_gives_one_wake_up_though_the_loop_wakes_before_i
 
 struct crowd {
     int64_t deadline;
-    int armed;
-    int woken;
-    int64_t first;
-    int64_t last;
+    atomic_int armed; /* these are of all workers' tasks */
+    atomic_int woken;
+    _Atomic int64_t first;
+    _Atomic int64_t last;
 };
 
 static int sleeps_in_crowd(void *arg)
