@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""What a run says about the goals, and where weft loses."""
+
+import stats
+
+RIVALS = ("go", "tokio")  # whom the goals of the core are about
+LEVEL = 0.97  # of the plain server's requests
+LEVEL_NOISY = 0.95
+SURE = 0.05  # p at most, for a loss to be called one
+LEAST = 0.03  # and by how much at least
+
+
+def core_goal(report, row):
+    """{...} of one row with a goal, or None if nobody can be compared."""
+    rows = [row]
+    weft = report.baseline(rows)
+    rivals = [name for name in RIVALS if report.samples(row, name)]
+    if row["goal"] == 1:  # stacks cost what they cost: compared with Go only
+        rivals = [name for name in rivals if name == "go"]
+    libraries = [name for name in report.subjects_of(rows)
+                 if report.kinds[name] in ("library", "plain")]
+    if report.kinds[weft] != "weft" or not rivals + libraries:
+        return None
+    factors = {name: report.times_better(row, weft, name) for name in rivals + libraries}
+    nearest = min(rivals, key=factors.get) if rivals else None
+    is_reached = all(factors[name] >= row["goal"] for name in rivals)
+    is_reached &= all(factors[name] >= 1 for name in libraries)
+    slowest = min(factors, key=factors.get)
+    return {"row": row, "goal": row["goal"], "nearest": nearest,
+            "factor": factors.get(nearest), "is_reached": is_reached,
+            "behind": slowest if factors[slowest] < 1 else None}
+
+
+def paired(report, row, weft, other):
+    """The median of the rounds' own ratios: a round's neighbours share its noise."""
+    pairs = zip(report.samples(row, weft), report.samples(row, other))
+    ratios = [mine / its if row["better"] == "more" else its / mine for mine, its in pairs if its]
+    return stats.median(ratios) if ratios else None
+
+
+def net_goals(report, is_noisy):
+    """Of each backend, requests per second beside the fastest plain server on the same loop."""
+    found = []
+    for row in report.rows_of("net"):
+        if row["group"] != "echo_rate":
+            continue
+        for weft in [name for name in report.titles if report.kinds[name] == "weft"]:
+            plain = [name for name in report.titles if report.samples(row, name)
+                     and report.kinds[name] == "plain" and report.loops[name] == report.loops[weft]]
+            if not plain or not report.samples(row, weft):
+                continue
+            fastest = max(plain, key=lambda name, row=row: report.value(row, name))
+            factor = paired(report, row, weft, fastest)
+            level = LEVEL_NOISY if is_noisy else LEVEL
+            found.append({"row": row, "weft": weft, "plain": fastest, "factor": factor,
+                          "goal": level, "is_reached": factor >= level})
+    return found
+
+
+def losses(report):
+    """[(row, who is better, by what factor)] against weft on the first backend, the worst first."""
+    found = []
+    for row in report.rows:
+        if not report.data["samples"].get(row["name"]):
+            continue
+        weft = report.baseline([row])
+        best = report.best(row)
+        if best is None or report.kinds[weft] != "weft" or report.kinds[best] == "weft":
+            continue
+        factor = 1 / report.times_better(row, weft, best)
+        mine, its = report.samples(row, weft), report.samples(row, best)
+        is_sure = stats.mann_whitney(mine, its) <= max(SURE, stats.smallest_p(len(mine), len(its)))
+        if factor > 1 + LEAST and is_sure:
+            found.append((row, best, factor))
+    return sorted(found, key=lambda loss: -loss[2])
