@@ -49,7 +49,7 @@ def read_arguments(words):
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(questions.SUITES))
     parser.add_argument("--backends", default="epoll", help="all, or names with commas between")
     parser.add_argument("--peers", action="store_true", help="also the peers that are here")
-    parser.add_argument("--workers", type=int, default=1, metavar="N")
+    parser.add_argument("--workers", default="1", metavar="N", help="or several: 1,2")
     parser.add_argument("--runs", type=int, metavar="R", help="rounds; 7, or 3 with --quick")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, fewer rows")
     parser.add_argument("--only", default="", help="rows, groups or programs, with commas between")
@@ -67,18 +67,21 @@ def read_arguments(words):
     settings.runs = settings.runs or (3 if settings.quick else 7)
     settings.seconds = settings.seconds or (0.5 if settings.quick else 2.0)
     settings.backends = backends_of(settings.backends)
-    if settings.runs < 1 or settings.workers < 1:
+    settings.workers = [int(word) for word in settings.workers.split(",") if word.isdigit()]
+    if settings.runs < 1 or min(settings.workers, default=0) < 1:
         parser.error("--runs and --workers are 1 or more")
     return settings
 
 
 def subjects_of(settings):
     """([subjects], [skipped lines])"""
-    found, skipped = build.weft_all(settings.backends, settings.workers)
+    build.build_weft()
+    parts = [build.weft_all(settings.backends, workers) for workers in settings.workers]
     if settings.peers:
-        peers, lines = build.peers_all(settings.workers)
-        found += peers
-        skipped += lines
+        parts += [build.peers_all(workers) for workers in settings.workers]
+        parts.append(build.plain_all())
+    found = [subject for subjects, _ in parts for subject in subjects]
+    skipped = [line for _, lines in parts for line in lines]
     left_out = settings.without.split(",")
     return [subject for subject in found if subject.name not in left_out], skipped
 
@@ -109,7 +112,8 @@ def measure(settings):
         "skipped": skipped,
         "failures": failures,
         "subjects": [{"name": subject.name, "title": subject.title, "kind": subject.kind,
-                      "loop": subject.loop} for subject in subjects],
+                      "loop": subject.loop, "family": subject.family,
+                      "workers": subject.workers} for subject in subjects],
         "rows": [store.row_data(row) for row in rows],
         "samples": {name: dict(values) for name, values in samples.items()},
         "counts": {},

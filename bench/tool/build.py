@@ -52,8 +52,8 @@ def run(command, place, environment=None):
         raise Skipped(f"it does not build: {' | '.join(said[-3:])}")
 
 
-def weft_all(backends, workers):
-    """([subjects], [skipped lines])"""
+def build_weft():
+    """One library and set of programs per backend."""
     if not os.path.exists(os.path.join(ROOT, "build", "bench-compare", "build.ninja")):
         command = ["meson", "setup", os.path.join(ROOT, "build", "bench-compare"), ROOT,
                    "--native-file", os.path.join(ROOT, "tools", "presets", "release.ini"),
@@ -61,6 +61,10 @@ def weft_all(backends, workers):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     command = ["ninja", "-C", os.path.join(ROOT, "build", "bench-compare"), "--quiet"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def weft_all(backends, workers):
+    """([subjects], [skipped lines])"""
     found, lines = [], []
     for backend in backends:
         subject = subjects.weft(FOLDER, backend, workers)
@@ -131,17 +135,16 @@ def build_rust():
 def languages(workers, program_of):
     """The peers that are a language's or a library's tasks; PROGRAM_OF builds one, or raises."""
     threads = "1 thread" if workers == 1 else f"{workers} threads"
-    environment = {"BENCH_WORKERS": str(workers)}
     tokio = "tokio, current_thread" if workers == 1 else f"tokio, {threads}"
     return [
-        ("go", f"Go, {threads}", "language", lambda: program_of("go"), environment),
-        ("tokio", tokio, "language", lambda: program_of("tokio"), environment),
+        ("go", f"Go, {threads}", "language", lambda: program_of("go"), {}),
+        ("tokio", tokio, "language", lambda: program_of("tokio"), {}),
         ("async-std", f"async-std, {threads}", "language", lambda: program_of("async-std"),
-         {**environment, "ASYNC_STD_THREAD_COUNT": str(workers)}),
+         {"ASYNC_STD_THREAD_COUNT": str(workers)}),
         ("smol", f"smol, {threads}", "language", lambda: program_of("smol"),
-         {**environment, "SMOL_THREADS": str(workers)}),
-        ("boost", "boost.fiber", "library", lambda: program_of("boost"), environment),
-        ("st", "State Threads", "library", lambda: program_of("st"), environment),
+         {"SMOL_THREADS": str(workers)}),
+        ("boost", "boost.fiber", "library", lambda: program_of("boost"), {}),
+        ("st", "State Threads", "library", lambda: program_of("st"), {}),
     ]
 
 
@@ -164,9 +167,15 @@ def peers_all(workers):
     found, lines = [], []
     for name, title, kind, make, environment in languages(workers, program_of):
         try:
-            found.append(subjects.peer(name, title, kind, make(), environment))
+            found.append(subjects.peer(name, title, kind, make(), workers, environment))
         except Skipped as why:
             lines.append(f"SKIPPED: {title}: {why}")
+    return found, lines
+
+
+def plain_all():
+    """The same for callback programs directly on a loop, and the bare system: one thread each."""
+    found, lines = [], []
     for name, (server, timers, loop) in PLAIN.items():
         try:
             programs = {"echo": [compile_program(server)]}

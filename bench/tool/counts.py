@@ -89,7 +89,7 @@ def instructions(subject, short=2000, long=12000):
     return (found[1] - found[0]) / (long - short)
 
 
-def system_calls(subject, short=20000, long=120000):
+def system_calls(subject, short=4000, long=24000):
     """{name: per request}, by strace -c, with 64 connections."""
     found = []
     for requests in (short, long):

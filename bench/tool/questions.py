@@ -169,7 +169,7 @@ def net_rows():
     rows = []
     for count, special in ((1, {}), (64, {}), (512, {}), (4096, {"is_quick": False})):
         command = f"load closed {count} {{seconds}}"
-        title = f"{count:,} connections"
+        title = f"{count:,} connection" + ("s" if count > 1 else "")
         shared = {"suite": "net", "command": command, "axis": "connections", "x": count, **special}
         rows += [
             Row(f"echo_{count}_rate", f"echo, {title}, requests", unit="per_s", key="rate",
@@ -189,6 +189,11 @@ def net_rows():
                 group=f"latency_{count}_{rate}", axis="quantile", is_quick=rate == 40000,
                 is_shown=key in ("p50", "p99", "p999"),
             ))
+        rows.append(Row(
+            f"rate_{count}_{rate}_sent", f"{rate:,} requests/s on {count}, what the load kept",
+            "net", "per_s", f"load rate {count} {{seconds}} {rate}", key="sent_rate", better="more",
+            is_quick=rate == 40000, is_shown=False,
+        ))
     rows.append(Row("accept_rate", "connections for one request each", "net", "per_s",
                     "load accept 64 {seconds}", key="rate", better="more"))
     return [dataclasses.replace(row, page="net") for row in rows]

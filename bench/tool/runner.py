@@ -74,7 +74,7 @@ class Runner:
         return found
 
     def run_program(self, command, subject, row):
-        is_wide = max(row.cores, self.settings.workers) > 1
+        is_wide = max(row.cores, subject.workers) > 1
         done = subprocess.run(
             command, env=self.environment(subject, row), capture_output=True, text=True,
             timeout=TIMEOUT, check=False,
@@ -91,7 +91,7 @@ class Runner:
         command = subject.command(row)
         if row.question == "load":
             environment = self.environment(subject, row)
-            return net.measure(command, row.arguments, environment, self.settings.workers)
+            return net.measure(command, row.arguments, environment, subject.workers)
         if row.question == "launch":
             count = "30" if self.settings.quick else "200"
             launcher = [os.path.join(build.FOLDER, "bench-launch"), count]

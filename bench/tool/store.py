@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import re
 
 import stats
 
@@ -72,9 +73,11 @@ def row_data(row):
 
 
 def save(path, data):
+    """A line for each row and subject's samples, so that two files can be compared by eye."""
+    text = json.dumps(data, indent=1, sort_keys=True)
+    text = re.sub(r"\[[^][{}]*\]", lambda match: " ".join(match.group(0).split()), text)
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1, sort_keys=True)
-        file.write("\n")
+        file.write(text + "\n")
 
 
 def load(path):

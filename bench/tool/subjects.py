@@ -14,6 +14,12 @@ class Subject:
     programs: dict  # question: the command that answers it, before the row's arguments
     environment: dict = dataclasses.field(default_factory=dict)
     loop: str = ""  # the backend, of weft and of plain servers
+    workers: int = 1
+
+    @property
+    def family(self):
+        """The same subject whatever the number of its workers."""
+        return self.name.partition("@")[0]
 
     def command(self, row):
         """None if this one has no answer. Loads and launches say what they need after the word."""
@@ -33,7 +39,18 @@ def weft(folder, backend, workers):
             question = name.removeprefix("bench-").removesuffix(ending)
             programs[question] = [os.path.join(folder, name)]
     environment = {"WEFT_WORKERS": str(workers)} if workers > 1 else {}
-    return Subject(f"weft-{backend}", f"weft, {backend}", "weft", programs, environment, backend)
+    return Subject("weft-" + backend + mark(workers), f"weft, {backend}" + words(workers), "weft",
+                   programs, environment, backend, workers)
+
+
+def mark(workers):
+    """What is added to a name."""
+    return f"@{workers}" if workers > 1 else ""
+
+
+def words(workers):
+    """And to a title."""
+    return f", {workers} workers" if workers > 1 else ""
 
 
 def ask_for_list(program, environment):
@@ -43,9 +60,11 @@ def ask_for_list(program, environment):
     return run.stdout.split()
 
 
-def peer(name, title, kind, program, environment):
+def peer(name, title, kind, program, workers, environment):
+    """One that says itself what it can answer."""
+    environment = {**environment, "BENCH_WORKERS": str(workers)}
     programs = {question: [program, question] for question in ask_for_list(program, environment)}
-    return Subject(name, title, kind, programs, environment)
+    return Subject(name + mark(workers), title, kind, programs, environment, workers=workers)
 
 
 def bare(folder):

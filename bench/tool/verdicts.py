@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a run says about the goals, and where weft loses."""
 
+import machine
 import stats
 
 RIVALS = ("go", "tokio")  # whom the goals of the core are about
@@ -21,7 +22,7 @@ def core_goal(report, row):
                  if report.kinds[name] in ("library", "plain")]
     if report.kinds[weft] != "weft" or not rivals + libraries:
         return None
-    factors = {name: report.times_better(row, weft, name) for name in rivals + libraries}
+    factors = {name: report.times_better(row, weft, name) or 1.0 for name in rivals + libraries}
     nearest = min(rivals, key=factors.get) if rivals else None
     is_reached = all(factors[name] >= row["goal"] for name in rivals)
     is_reached &= all(factors[name] >= 1 for name in libraries)
@@ -57,19 +58,40 @@ def net_goals(report, is_noisy):
     return found
 
 
+def all_goals(report):
+    """[(title, beside whom, factor, goal, is it reached)]"""
+    found = []
+    for row in report.rows:
+        is_measured = report.data["samples"].get(row["name"])
+        one = core_goal(report, row) if row["goal"] and is_measured else None
+        if one:
+            beside = [report.titles[one["nearest"]]] if one["nearest"] else []
+            if one["behind"] and one["behind"] != one["nearest"]:
+                beside.append("behind " + report.titles[one["behind"]])
+            found.append((row["title"], "; ".join(beside), one["factor"], one["goal"],
+                          one["is_reached"]))
+    for one in net_goals(report, machine.remarks(report.data["noise"])):
+        title = f"{one['row']['title']}: {report.titles[one['weft']]}"
+        found.append((title, report.titles[one["plain"]], one["factor"], one["goal"],
+                      one["is_reached"]))
+    return found
+
+
 def losses(report):
     """[(row, who is better, by what factor)] against weft on the first backend, the worst first."""
     found = []
     for row in report.rows:
-        if not report.data["samples"].get(row["name"]):
+        if not row["is_shown"] or not report.data["samples"].get(row["name"]):
             continue
         weft = report.baseline([row])
         best = report.best(row)
         if best is None or report.kinds[weft] != "weft" or report.kinds[best] == "weft":
             continue
-        factor = 1 / report.times_better(row, weft, best)
+        advantage = report.times_better(row, best, weft)
+        if advantage is None:  # one of them is nothing
+            continue
         mine, its = report.samples(row, weft), report.samples(row, best)
         is_sure = stats.mann_whitney(mine, its) <= max(SURE, stats.smallest_p(len(mine), len(its)))
-        if factor > 1 + LEAST and is_sure:
-            found.append((row, best, factor))
+        if advantage > 1 + LEAST and is_sure:
+            found.append((row, best, advantage))
     return sorted(found, key=lambda loss: -loss[2])
