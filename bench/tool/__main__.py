@@ -90,6 +90,7 @@ def measure(settings):
     """The run as data."""
     started = datetime.datetime.now(datetime.timezone.utc)
     start = time.monotonic()
+    revision = machine.revision()
     only = [word for word in settings.only.split(",") if word]
     rows = questions.chosen(settings.suites, only, settings.quick, settings.seconds)
     subjects, skipped = subjects_of(settings)
@@ -103,7 +104,7 @@ def measure(settings):
     samples, failures = one.measure(bar, noise)
     data = {
         "format": store.FORMAT,
-        "weft": machine.revision(),
+        "weft": revision,
         "started": started.isoformat(timespec="seconds"),
         "settings": {name: getattr(settings, name) for name in KEPT},
         "machine": machine.describe(),

@@ -40,12 +40,12 @@ def show_machine(report):
     data = report.data
     here = data["machine"]
     remarks = machine.remarks(data["noise"])
+    quick = " of a tenth of the usual work" if data["settings"]["quick"] else ""
     versions = "; ".join(f"{name} {version}" for name, version in data["versions"].items())
     return in_block([
         f"- {here['cores']} cores of {here['processor']}, {here['system']}, Linux {here['kernel']}",
         f"- {versions}",
-        f"- revision {data['weft']}, {data['started']}, rounds:"
-        f" {data['settings']['runs']}{' of a tenth of the usual work' if data['settings']['quick'] else ''},"
+        f"- revision {data['weft']}, {data['started']}, rounds: {data['settings']['runs']}{quick},"
         f" {data['seconds'] // 60} minutes",
         "- the machine was " + ("noisy: " + "; ".join(remarks) if remarks else "quiet"),
         *(f"- {line}" for line in data["skipped"]),
