@@ -22,6 +22,8 @@ class Report:
         self.titles = {subject["name"]: subject["title"] for subject in self.subjects}
         self.kinds = {subject["name"]: subject["kind"] for subject in self.subjects}
         self.loops = {subject["name"]: subject["loop"] for subject in self.subjects}
+        self.workers = {subject["name"]: subject["workers"] for subject in self.subjects}
+        self.families = {subject["name"]: subject["family"] for subject in self.subjects}
 
     def samples(self, row, subject):
         return self.data["samples"].get(row["name"], {}).get(subject, [])
@@ -51,9 +53,9 @@ class Report:
         names = self.subjects_of(rows)
         return next((name for name in names if self.kinds[name] == "weft"), names[0])
 
-    def best(self, row):
-        """Who has the best median; a bare system does not compete."""
-        values = {name: self.value(row, name) for name in self.titles
+    def best(self, row, names=None):
+        """Who (of NAMES) has the best median; a bare system does not compete."""
+        values = {name: self.value(row, name) for name in names or self.titles
                   if self.kinds[name] != "bare" and self.samples(row, name)}
         if len(values) < 2:
             return None

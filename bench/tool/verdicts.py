@@ -11,25 +11,27 @@ SURE = 0.05  # p at most, for a loss to be called one
 LEAST = 0.03  # and by how much at least
 
 
-def core_goal(report, row):
-    """{...} of one row with a goal, or None if nobody can be compared."""
-    rows = [row]
-    weft = report.baseline(rows)
-    rivals = [name for name in RIVALS if report.samples(row, name)]
+def core_goal(report, row, weft):
+    """{...} of a row with a goal, for one weft subject; None if nobody can be compared.
+
+    Only who has as many workers is compared. With several it is enough to be ahead.
+    """
+    equals = [name for name in report.subjects_of([row])
+              if report.workers[name] == report.workers[weft]]
+    wanted = row["goal"] if report.workers[weft] == 1 else 1
+    rivals = [name for name in equals if report.families[name] in RIVALS]
     if row["goal"] == 1:  # stacks cost what they cost: compared with Go only
-        rivals = [name for name in rivals if name == "go"]
-    libraries = [name for name in report.subjects_of(rows)
-                 if report.kinds[name] in ("library", "plain")]
-    if report.kinds[weft] != "weft" or not rivals + libraries:
+        rivals = [name for name in rivals if report.families[name] == "go"]
+    libraries = [name for name in equals if report.kinds[name] in ("library", "plain")]
+    if not report.samples(row, weft) or not rivals + libraries:
         return None
     factors = {name: report.times_better(row, weft, name) or 1.0 for name in rivals + libraries}
     nearest = min(rivals, key=factors.get) if rivals else None
-    is_reached = all(factors[name] >= row["goal"] for name in rivals)
+    is_reached = all(factors[name] >= wanted for name in rivals)
     is_reached &= all(factors[name] >= 1 for name in libraries)
     slowest = min(factors, key=factors.get)
-    return {"row": row, "goal": row["goal"], "nearest": nearest,
-            "factor": factors.get(nearest), "is_reached": is_reached,
-            "behind": slowest if factors[slowest] < 1 else None}
+    return {"goal": wanted, "nearest": nearest, "factor": factors.get(nearest),
+            "is_reached": is_reached, "behind": slowest if factors[slowest] < 1 else None}
 
 
 def paired(report, row, weft, other):
@@ -59,17 +61,19 @@ def net_goals(report, is_noisy):
 
 
 def all_goals(report):
-    """[(title, beside whom, factor, goal, is it reached)]"""
+    """[(title, beside whom, factor, goal, is it reached)]: weft on the first backend."""
     found = []
-    for row in report.rows:
-        is_measured = report.data["samples"].get(row["name"])
-        one = core_goal(report, row) if row["goal"] and is_measured else None
+    wefts = [name for name in report.titles if report.kinds[name] == "weft"]
+    wefts = [name for name in wefts if report.loops[name] == report.loops[wefts[0]]]
+    for row, weft in ((row, weft) for row in report.rows if row["goal"] for weft in wefts):
+        one = core_goal(report, row, weft)
         if one:
             beside = [report.titles[one["nearest"]]] if one["nearest"] else []
             if one["behind"] and one["behind"] != one["nearest"]:
                 beside.append("behind " + report.titles[one["behind"]])
-            found.append((row["title"], "; ".join(beside), one["factor"], one["goal"],
-                          one["is_reached"]))
+            count = report.workers[weft]
+            title = row["title"] + (f"; {count} workers" if count > 1 else "")
+            found.append((title, "; ".join(beside), one["factor"], one["goal"], one["is_reached"]))
     for one in net_goals(report, machine.remarks(report.data["noise"])):
         title = f"{one['row']['title']}: {report.titles[one['weft']]}"
         found.append((title, report.titles[one["plain"]], one["factor"], one["goal"],
@@ -84,7 +88,8 @@ def losses(report):
         if not row["is_shown"] or not report.data["samples"].get(row["name"]):
             continue
         weft = report.baseline([row])
-        best = report.best(row)
+        best = report.best(row, [name for name in report.titles
+                                 if report.workers[name] == report.workers[weft]])
         if best is None or report.kinds[weft] != "weft" or report.kinds[best] == "weft":
             continue
         advantage = report.times_better(row, best, weft)

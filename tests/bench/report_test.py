@@ -21,7 +21,9 @@ SUBJECTS = [("weft-epoll", "weft, epoll", "weft", "epoll"),
             ("go", "Go, 1 thread", "language", ""), ("tokio", "tokio <&>", "language", ""),
             ("st", "State Threads", "library", ""),
             ("plain-epoll", "plain epoll", "plain", "epoll"),
-            ("bare", "bare system", "bare", "")]
+            ("bare", "bare system", "bare", ""),
+            ("weft-epoll@2", "weft, epoll, 2", "weft", "epoll"),
+            ("go@2", "Go, 2 threads", "language", "")]
 
 
 def made_up(values, **more):
@@ -37,8 +39,9 @@ def made_up(values, **more):
         "versions": {"compiler": "cc 12"}, "skipped": ["SKIPPED: smol: no cargo here"],
         "failures": {}, "counts": {}, "requests": {},
         "noise": {"calibration": {"arithmetic": [1.0, 1.01]}, "load": [0.1], "stolen": 0.0},
-        "subjects": [{"name": name, "title": title, "kind": kind, "loop": loop, "workers": 1,
-                      "family": name} for name, title, kind, loop in SUBJECTS],
+        "subjects": [{"name": name, "title": title, "kind": kind, "loop": loop,
+                      "family": name.partition("@")[0], "workers": 2 if "@2" in name else 1}
+                     for name, title, kind, loop in SUBJECTS],
         "rows": rows, "samples": values,
     }
     data.update(more)
@@ -98,6 +101,15 @@ class Verdicts(unittest.TestCase):
         report = made_up({"yield": {"weft-epoll": [0.0] * 5, "go": [0.0] * 5}})
         self.assertEqual(verdicts.losses(report), [])
         self.assertEqual(len(verdicts.all_goals(report)), 1)
+
+    def test_several_workers_are_compared_with_as_many_threads(self):
+        values = {"weft-epoll": around(10), "go": around(50), "weft-epoll@2": around(20),
+                  "go@2": around(30), "st": around(5)}
+        report = made_up({"yield": values})
+        found = {title: (beside, goal, reached)
+                 for title, beside, _, goal, reached in verdicts.all_goals(report)}
+        self.assertEqual(found["yield, per switch; 2 workers"], ("Go, 2 threads", 1, True))
+        self.assertFalse(found["yield, per switch"][2])  # behind State Threads
 
     def test_a_lead_within_the_noise_is_no_loss(self):
         report = made_up({"yield": {"weft-epoll": [9, 10, 11, 12, 13], "st": [8, 9, 11, 12, 12.5]}})
