@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What is made of a run: tables, page, comparison, documents. The run is made up."""
 
+import contextlib
 import html.parser
 import io
+import os
 import re
+import tempfile
 import unittest
+import unittest.mock
 
 import compare
 import documents
@@ -220,6 +224,21 @@ class Documents(unittest.TestCase):
         self.assertTrue(new.startswith("a\n"))
         self.assertTrue(new.endswith("value yield go -->50.0<!-- end -->"))
         self.assertEqual(documents.rewritten(new, made_up(USUAL)), new)
+
+
+    def test_the_check_finds_a_number_that_is_not_the_runs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run, document = os.path.join(folder, "run.json"), os.path.join(folder, "page.md")
+            store.save(run, made_up(USUAL).data)
+            with open(document, "w", encoding="utf-8") as file:
+                file.write("<!-- bench: value yield go -->49.0<!-- end -->\n")
+            with unittest.mock.patch.object(documents, "paths", lambda: [document]):
+                with contextlib.redirect_stdout(io.StringIO()):
+                    self.assertEqual(documents.main(["--check", run]), 1)
+                    self.assertEqual(documents.main([run]), 0)
+                    self.assertEqual(documents.main(["--check", run]), 0)
+            with open(document, encoding="utf-8") as file:
+                self.assertEqual(file.read(), "<!-- bench: value yield go -->50.0<!-- end -->\n")
 
 
 class Bar(unittest.TestCase):
