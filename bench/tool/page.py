@@ -221,6 +221,15 @@ def goals(report):
     return html_table(lines, classes) if len(lines) > 1 else "<p>No peers were asked.</p>"
 
 
+def schedule(report):
+    """Whether the load at a fixed rate was itself in time."""
+    part = verdicts.kept(report)
+    if part is None:
+        return ""
+    words = "so latencies are the servers'" if part >= 0.99 else "latencies are partly the load's own"
+    return f"<p>At fixed rates the load kept {part:.1%} of its schedule at worst: {words}.</p>"
+
+
 def requests(report):
     """What --counts found out about servers."""
     if not report.data["requests"]:
@@ -282,7 +291,7 @@ def render(report):
     for suite in suites:
         parts.append(f'<h2 id="{suite}">{suite}</h2>{suite_table(report, suite)}')
         if suite == "net":
-            parts.append(requests(report))
+            parts.append(schedule(report) + requests(report))
         grown = curve_cards(report, suite)
         if grown:
             parts.append("<h3>As the work grows</h3>" + in_cards(grown))

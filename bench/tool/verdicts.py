@@ -60,6 +60,17 @@ def net_goals(report, is_noisy):
     return found
 
 
+def kept(report):
+    """The least part of its schedule that the load kept at a fixed rate, of all samples; or None."""
+    parts = []
+    for row in report.rows:
+        if row["key"] == "sent_rate":
+            wanted = float(row["command"].split()[-1])
+            for name in report.titles:
+                parts += [sample / wanted for sample in report.samples(row, name)]
+    return min(parts, default=None)
+
+
 def all_goals(report):
     """[(title, beside whom, factor, goal, is it reached)]: weft on the first backend."""
     found = []

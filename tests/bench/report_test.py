@@ -171,6 +171,10 @@ class Page(unittest.TestCase):
         self.assertIn("SKIPPED: smol: no cargo here", text)
         self.assertIn("FAILED: yield, st: status 1", text)
 
+    def test_a_load_that_was_late_itself_is_said(self):
+        report = made_up({"rate_64_40000_sent": {"weft-epoll": [40000, 30000]}})
+        self.assertIn("kept 75.0% of its schedule", page.render(report))
+
     def test_noise_is_said(self):
         self.assertIn("The machine was quiet.", page.render(made_up(USUAL)))
         noise = {"calibration": {"arithmetic": [1.0, 1.4]}, "load": [0.1], "stolen": 0.0}
