@@ -226,7 +226,8 @@ def schedule(report):
     part = verdicts.kept(report)
     if part is None:
         return ""
-    words = "so latencies are the servers'" if part >= 0.99 else "latencies are partly the load's own"
+    is_in_time = part >= 0.99
+    words = "so latencies are the servers'" if is_in_time else "latencies are partly the load's own"
     return f"<p>At fixed rates the load kept {part:.1%} of its schedule at worst: {words}.</p>"
 
 

@@ -61,7 +61,7 @@ def net_goals(report, is_noisy):
 
 
 def kept(report):
-    """The least part of its schedule that the load kept at a fixed rate, of all samples; or None."""
+    """The least part of its schedule that the load kept at a fixed rate, or None."""
     parts = []
     for row in report.rows:
         if row["key"] == "sent_rate":
