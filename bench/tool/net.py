@@ -73,6 +73,8 @@ def measure(command, arguments, environment, workers):
         if run.returncode != 0:
             raise OSError(f"{' '.join(command)} under {arguments}: {run.stderr[-300:]}")
         values = {line.split()[0]: float(line.split()[2]) for line in run.stdout.splitlines()}
+        if not values["requests"]:
+            raise OSError(f"{' '.join(command)} under {arguments}: not one answer")
         # The warm-up costs the processor a tenth more than what is counted.
         count = values["requests"] * 1.1 / 1e6
         user, system = (now - then for now, then in zip(cpu_seconds(process.pid), before))

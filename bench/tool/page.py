@@ -253,7 +253,7 @@ def head(report):
         "The machine was noisy: " + "; ".join(remarks) + "."
     skipped = "".join(f"<li>{escape(line)}</li>" for line in data["skipped"])
     failed = "".join(f"<li>FAILED: {escape(name)}: {escape(words)}</li>"
-                     for name, words in data["failures"].items())
+                     for name, times in data["failures"].items() for words in times)
     quick = ", a tenth of the usual work" if settings["quick"] else ""
     workers = ", ".join(map(str, settings["workers"]))
     memory = f", {here['memory_gib']} GiB" if here["memory_gib"] else ""

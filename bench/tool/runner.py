@@ -12,6 +12,7 @@ import build
 import net
 
 TIMEOUT = 120
+PATIENCE = 2  # failures until a job is not tried again
 
 Job = collections.namedtuple("Job", "command subject")  # a row's command; a subject's name
 
@@ -99,7 +100,7 @@ class Runner:
         return self.run_program(command, subject, row)
 
     def measure(self, progress, noise):
-        """({row: {subject: [a value per round]}}, {"command, subject": why it failed})"""
+        """({row: {subject: [a value per round]}}, {"command, subject": [why it failed]})"""
         samples = {row.name: collections.defaultdict(list) for row in self.rows}
         failures = {}
         for number in range(self.settings.runs):
@@ -108,11 +109,11 @@ class Runner:
             for job in in_turn(progress.jobs, number):
                 name = f"{job.command}, {job.subject}"
                 start = time.monotonic()
-                if name not in failures:
+                if len(failures.get(name, [])) < PATIENCE:
                     try:
                         self.keep(job, self.run(job), samples)
                     except (Failed, OSError, subprocess.SubprocessError) as error:
-                        failures[name] = str(error)
+                        failures.setdefault(name, []).append(str(error))
                         print(f"\nFAILED: {error}", file=sys.stderr)
                 progress.step(job, time.monotonic() - start)
             progress.end_round()

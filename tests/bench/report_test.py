@@ -167,7 +167,7 @@ class Page(unittest.TestCase):
         self.assertNotIn("tokio <&>", text)
 
     def test_what_was_skipped_and_what_failed_is_said(self):
-        text = page.render(made_up(USUAL, failures={"yield, st": "status 1"}))
+        text = page.render(made_up(USUAL, failures={"yield, st": ["status 1"]}))
         self.assertIn("SKIPPED: smol: no cargo here", text)
         self.assertIn("FAILED: yield, st: status 1", text)
 
