@@ -182,17 +182,18 @@ def net_rows():
                 key="cpu", group="echo_cpu", **shared),
         ]
     for count, rate in RATES:
+        is_quick = count == 64 and rate <= 40000
         for key, words in QUANTILES:
             rows.append(Row(
                 f"rate_{count}_{rate}_{key}", f"{rate:,} requests/s on {count}, {words}", "net",
                 "us", f"load rate {count} {{seconds}} {rate}", key=key,
-                group=f"latency_{count}_{rate}", axis="quantile", is_quick=rate <= 40000 and count == 64,
+                group=f"latency_{count}_{rate}", axis="quantile", is_quick=is_quick,
                 is_shown=key in ("p50", "p99", "p999"),
             ))
         rows.append(Row(
             f"rate_{count}_{rate}_sent", f"{rate:,} requests/s on {count}, what the load kept",
             "net", "per_s", f"load rate {count} {{seconds}} {rate}", key="sent_rate", better="more",
-            is_quick=rate <= 40000 and count == 64, is_shown=False,
+            is_quick=is_quick, is_shown=False,
         ))
     rows.append(Row("accept_rate", "connections for one request each", "net", "per_s",
                     "load accept 64 {seconds}", key="rate", better="more"))
