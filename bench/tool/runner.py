@@ -103,23 +103,29 @@ class Runner:
         """({row: {subject: [a value per round]}}, {"command, subject": [why it failed]})"""
         samples = {row.name: collections.defaultdict(list) for row in self.rows}
         failures = {}
-        for number in range(self.settings.runs):
-            progress.begin_round(number)
-            noise.sample()
-            for job in in_turn(progress.jobs, number):
-                name = f"{job.command}, {job.subject}"
-                start = time.monotonic()
-                if len(failures.get(name, [])) < PATIENCE:
-                    try:
-                        self.keep(job, self.run(job), samples)
-                    except (Failed, OSError, subprocess.SubprocessError) as error:
-                        failures.setdefault(name, []).append(str(error))
-                        print(f"\nFAILED: {error}", file=sys.stderr)
-                progress.step(job, time.monotonic() - start)
-            progress.end_round()
+        try:
+            for number in range(self.settings.runs):
+                self.measure_round(number, progress, noise, samples, failures)
+        except KeyboardInterrupt:  # what there is so far is worth a report
+            failures["the run"] = [f"interrupted in round {number + 1}"]
         noise.sample()
         progress.end()
         return samples, failures
+
+    def measure_round(self, number, progress, noise, samples, failures):
+        progress.begin_round(number)
+        noise.sample()
+        for job in in_turn(progress.jobs, number):
+            name = f"{job.command}, {job.subject}"
+            start = time.monotonic()
+            if len(failures.get(name, [])) < PATIENCE:
+                try:
+                    self.keep(job, self.run(job), samples)
+                except (Failed, OSError, subprocess.SubprocessError) as error:
+                    failures.setdefault(name, []).append(str(error))
+                    print(f"\nFAILED: {error}", file=sys.stderr)
+            progress.step(job, time.monotonic() - start)
+        progress.end_round()
 
     def keep(self, job, values, samples):
         for row in self.rows:
