@@ -79,23 +79,12 @@ static inline void bench_usage(const struct bench *bench)
     exit(2);
 }
 
-/* Whether tasks may run on several threads. */
-static inline bool bench_is_parallel(void)
-{
-    static int workers = -1; /* not looked up yet; every thread finds the same */
-    int known = __atomic_load_n(&workers, __ATOMIC_RELAXED);
-    if (known < 0) {
-        const char *wish = getenv("WEFT_WORKERS");
-        known = wish && *wish ? (int)strtol(wish, NULL, 10) : 1;
-        __atomic_store_n(&workers, known, __ATOMIC_RELAXED);
-    }
-    return known != 1;
-}
+static bool bench_is_parallel; /* tasks may run on several threads; bench_parse() knows */
 
 /* Adds to a counter that tasks share; returns the sum. Atomic only where it has to be. */
 static inline int64_t bench_add(int64_t *counter, int64_t number)
 {
-    if (bench_is_parallel()) return __atomic_add_fetch(counter, number, __ATOMIC_ACQ_REL);
+    if (bench_is_parallel) return __atomic_add_fetch(counter, number, __ATOMIC_ACQ_REL);
     return *counter += number;
 }
 
@@ -108,6 +97,8 @@ static inline bool bench_is_quick(void)
 static inline void bench_parse(struct bench *bench, int argc, char **argv)
 {
     int letter = 0;
+    const char *workers = getenv("WEFT_WORKERS");
+    bench_is_parallel = workers && *workers && strcmp(workers, "1") != 0;
     if (bench_is_quick() && bench->count >= 10) bench->count /= 10;
     while ((letter = getopt(argc, argv, "n:w:")) != -1) {
         if (letter == 'n') bench->count = bench_number(optarg);
