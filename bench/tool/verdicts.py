@@ -99,8 +99,9 @@ def losses(report):
         if not row["is_shown"] or not report.data["samples"].get(row["name"]):
             continue
         weft = report.baseline([row])
-        best = report.best(row, [name for name in report.titles
-                                 if report.workers[name] == report.workers[weft]])
+        others = [name for name in report.titles if name == weft or report.kinds[name] != "weft"
+                  and report.workers[name] == report.workers[weft]]
+        best = report.best(row, others)
         if best is None or report.kinds[weft] != "weft" or report.kinds[best] == "weft":
             continue
         advantage = report.times_better(row, best, weft)

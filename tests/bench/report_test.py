@@ -101,6 +101,11 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(found[:3], [("yield", "st"), ("pipe_0", "st"),
                                      ("echo_512_rate", "plain-epoll")])
 
+    def test_another_backend_hides_no_loss(self):
+        report = made_up({"yield": {"weft-epoll": around(10), "weft-libuv": around(2),
+                                    "go": around(5)}})
+        self.assertEqual([best for _, best, _ in verdicts.losses(report)], ["go"])
+
     def test_nothing_at_all_is_neither_a_loss_nor_an_error(self):
         report = made_up({"yield": {"weft-epoll": [0.0] * 5, "go": [0.0] * 5}})
         self.assertEqual(verdicts.losses(report), [])
