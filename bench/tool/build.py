@@ -49,7 +49,7 @@ def run(command, place, environment=None):
                           capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stdout + done.stderr).splitlines()
-        raise Skipped(f"it does not build: {' | '.join(said[-3:])}")
+        raise Skipped("it does not build: " + " | ".join(said[-3:]).replace(ROOT + os.sep, ""))
 
 
 def build_weft():

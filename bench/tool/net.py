@@ -71,10 +71,10 @@ def measure(command, arguments, environment, workers):
         run = subprocess.run(loader, capture_output=True, text=True, timeout=TIMEOUT, check=False,
                              preexec_fn=lambda: os.sched_setaffinity(0, load_cores))
         if run.returncode != 0:
-            raise OSError(f"{' '.join(command)} under {arguments}: {run.stderr[-300:]}")
+            raise OSError(f"{' '.join(command)} under {' '.join(arguments)}: {run.stderr[-300:]}")
         values = {line.split()[0]: float(line.split()[2]) for line in run.stdout.splitlines()}
         if not values["requests"]:
-            raise OSError(f"{' '.join(command)} under {arguments}: not one answer")
+            raise OSError(f"{' '.join(command)} under {' '.join(arguments)}: not one answer")
         # The warm-up costs the processor a tenth more than what is counted.
         count = values["requests"] * 1.1 / 1e6
         user, system = (now - then for now, then in zip(cpu_seconds(process.pid), before))

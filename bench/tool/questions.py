@@ -139,7 +139,7 @@ def memory_rows():
     rows = []
     for key, title, unit, goal in (
         ("parked_memory", "parked task, {n} of them, resident", "bytes", 0),
-        ("parked_page_tables", "its page tables, {n} of them", "bytes", 0),
+        ("parked_page_tables", "page tables of a parked task, {n} of them", "bytes", 0),
         ("parked_time", "parking {n} tasks, per task", "ns", 1),
     ):
         rows += curve(

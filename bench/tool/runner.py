@@ -58,6 +58,11 @@ def pin(cores):
     return lambda: os.sched_setaffinity(0, cores)
 
 
+def without_paths(words):
+    """A report may be published: it does not say where this tree is."""
+    return words.replace(build.ROOT + os.sep, "")
+
+
 class Runner:
     def __init__(self, rows, subjects, settings):
         self.rows = rows
@@ -122,7 +127,7 @@ class Runner:
                 try:
                     self.keep(job, self.run(job), samples)
                 except (Failed, OSError, subprocess.SubprocessError) as error:
-                    failures.setdefault(name, []).append(str(error))
+                    failures.setdefault(name, []).append(without_paths(str(error)))
                     print(f"\nFAILED: {error}", file=sys.stderr)
             progress.step(job, time.monotonic() - start)
         progress.end_round()

@@ -6,6 +6,7 @@ import io
 import types
 import unittest
 
+import build
 import progress
 import questions
 import runner
@@ -75,6 +76,10 @@ class Samples(unittest.TestCase):
         self.assertEqual(len(samples["one"]["a"]), 5)
         self.assertEqual(len(failures["one, b"]), runner.PATIENCE)
         self.assertIn("status 7", failures["one, b"][0])
+
+    def test_a_report_names_no_place_of_this_machine(self):
+        words = runner.without_paths(f"{build.ROOT}/build/x under closed: not one answer")
+        self.assertEqual(words, "build/x under closed: not one answer")
 
     def test_an_interruption_keeps_what_there_is(self):
         calls = []
