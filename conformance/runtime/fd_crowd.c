@@ -207,7 +207,7 @@ static int counts_polls(void *arg)
     return 0;
 }
 
-/* Whatever the time: asking again would only tell the same, and cost as much for each that waits. */
+/* Whatever the time: asking again would only tell the same, and cost as much for all that wait. */
 WEFT_TEST(fd, 04r_no_poll_before_those_that_the_last_one_found_have_run)
 {
     static struct crowd crowd;

@@ -72,8 +72,7 @@ static void cancel_a_crowd(void)
     for (int i = 0; i < 200; i++) {
         tasks[i] = start(sleeps_till_cancelled, NULL);
     }
-    int64_t limit_ns = harness_now_ns() + 5 * NS_PER_SEC;
-    while (stats_now().timers < 200 && harness_now_ns() < limit_ns) { /* on every worker */
+    for (int i = 0; i < 1000 && stats_now().timers < 200; i++) {
         CHECK_EQ(weft_yield(), 0);
     }
     CHECK_EQ(stats_now().timers, 200);
@@ -117,6 +116,7 @@ static int taken_back_root(void *arg)
 
 WEFT_TEST(time, 24_timers_that_were_taken_back_leave_no_memory_and_no_wake_up, .timeout = 60)
 {
+    harness_needs_one_worker(); /* whose timers are counted */
     CHECK_EQ(run_real(taken_back_root, NULL), 0);
 }
 
