@@ -144,13 +144,13 @@ void weft__crew_stop(struct runtime *runtime)
     atomic_store_explicit(&runtime->crew.is_stopping, true, memory_order_release);
     let_run(&runtime->crew); /* those that wait for the rest to start */
     struct timespec limit;
-    (void)clock_gettime(CLOCK_REALTIME, &limit); /* cannot fail */
+    (void)clock_gettime(CLOCK_MONOTONIC, &limit); /* cannot fail */
     limit.tv_sec += LAST_CHANCE_S;
     for (unsigned i = 1; i < runtime->worker_count; i++) {
         struct worker *worker = runtime->workers[i];
         if (!worker) continue;
         weft__crew_rouse(worker);
-        if (pthread_timedjoin_np(worker->thread, NULL, &limit) == 0) continue;
+        if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &limit) == 0) continue;
         (void)pthread_detach(worker->thread);
         runtime->crew.has_lost_thread = true;
     }
@@ -220,14 +220,6 @@ static bool is_at_rest(const struct runtime *runtime)
     return true;
 }
 
-bool weft__crew_rests(struct runtime *runtime)
-{
-    (void)pthread_mutex_lock(&runtime->crew.lock);
-    bool rests = count_resting(runtime) == runtime->worker_count - 1;
-    (void)pthread_mutex_unlock(&runtime->crew.lock);
-    return rests;
-}
-
 static void rouse_other(struct worker *self, struct worker *other)
 {
     if (other != self) weft__crew_rouse(other);
@@ -257,6 +249,15 @@ static int64_t next_deadline(struct runtime *runtime)
     return next_ns;
 }
 
+/* One with tasks that found no stack; NULL: none. */
+static struct worker *find_starved(const struct runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (runtime->workers[i]->starved) return runtime->workers[i];
+    }
+    return NULL;
+}
+
 /* Under the lock, at rest. With a virtual clock and something that may wake a task, time jumps
  * after a sleep in which nothing did. */
 static int64_t decide(struct worker *worker, int64_t timeout_ns)
@@ -274,6 +275,12 @@ static int64_t decide(struct worker *worker, int64_t timeout_ns)
         if (can_be_woken || is_attached) return timeout_ns;
         /* Again: who gave its reference back has posted before. */
         if (!is_at_rest(runtime)) return timeout_ns;
+        struct worker *starved = find_starved(runtime);
+        if (starved) {
+            starved->must_drop = true;
+            rouse_other(worker, starved);
+            return starved == worker ? 0 : timeout_ns;
+        }
         weft__idle_stuck(worker);
         for (unsigned i = 0; i < runtime->worker_count; i++)
             rouse_other(worker, runtime->workers[i]);

@@ -48,9 +48,6 @@ int64_t weft__crew_rest(struct worker *worker, int64_t timeout_ns);
 /* It is awake again; `is_quiet`: nothing had come up in the whole time. */
 void weft__crew_rise(struct worker *worker, bool is_quiet);
 
-/* Do all workers rest but the calling one? */
-bool weft__crew_rests(struct runtime *runtime);
-
 /* Makes a worker look around, though its inbox may be empty. */
 void weft__crew_rouse(struct worker *worker);
 

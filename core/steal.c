@@ -28,8 +28,6 @@ enum {
     LOOKS_IN_VAIN = 4,   /* then the watcher sleeps without time-out */
 };
 
-static void publish_more(void *arg);
-
 /* ---- the deque ---- */
 
 static unsigned public_count(const struct ready *ready)
@@ -176,8 +174,7 @@ static bool publish_cut(struct ready *ready)
     return true;
 }
 
-/* Posted by a thief that took the last chunk. */
-static void publish_more(void *arg)
+void weft__publish_more(void *arg)
 {
     struct worker *worker = arg;
     worker->ready.batch_is_open = false;
@@ -248,8 +245,6 @@ static void adopt(struct worker *thief, struct worker *victim, struct batch chun
 
 static void ask_for_more(struct worker *victim)
 {
-    victim->publish_post.fn = publish_more;
-    victim->publish_post.arg = victim;
     weft__post_to(victim, &victim->publish_post);
 }
 

@@ -99,6 +99,7 @@ struct worker {
     size_t fd_armed;      /* descriptors registered with the backend */
     size_t starved_count; /* unstarted tasks that found no stack */
     struct task *starved; /* ... put aside until a task ends */
+    bool must_drop;       /* ... or drop one: nothing else can make progress; as is_resting */
     struct random random;
     atomic_bool is_asleep;        /* in poll(), about to be, or the host has the thread; pairs with
                                      the inbox */
