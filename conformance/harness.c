@@ -93,6 +93,9 @@ void harness_begin(void)
         mmap(NULL, sizeof *failures, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (failures != &own_failures) munmap(failures, sizeof *failures);
     failures = shared == MAP_FAILED ? &own_failures : shared;
+
+    const char *workers = getenv("WEFT_TEST_WORKERS");
+    if (workers) CHECK_EQ(setenv("WEFT_WORKERS", workers, 1), 0);
 }
 
 int harness_failures(void)
@@ -254,6 +257,11 @@ bool harness_clock_is_virtual(void)
 void harness_needs_order(void)
 {
     CHECK_EQ(unsetenv("WEFT_TEST_SHUFFLE"), 0);
+}
+
+void harness_needs_one_worker(void)
+{
+    CHECK_EQ(unsetenv("WEFT_WORKERS"), 0);
 }
 
 int harness_fd_count(void)

@@ -114,6 +114,10 @@ bool harness_clock_is_virtual(void);
 /* For tests of an order that the scheduler promises: ignores WEFT_TEST_SHUFFLE from here on. */
 void harness_needs_order(void);
 
+/* WEFT_TEST_WORKERS=N gives each runtime N workers that does not ask for a number itself. For tests
+ * of what only one worker promises: ignores it from here on; the comment at the call says why. */
+void harness_needs_one_worker(void);
+
 /* ---- the process ---- */
 
 int harness_fd_count(void);

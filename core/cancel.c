@@ -4,15 +4,19 @@
  *
  * Whether a task is interrupted is a function of the chain of scopes from its current one to the
  * root, up to the first shield (evaluate). Whatever changes on a chain recomputes every task below
- * it. The walk follows the links of the tree and needs no memory of its own.
+ * it. The walk follows the links of the tree and needs no memory of its own. A task of another
+ * worker is asked to walk on from there (REMOTE_WALK): it reads the flags above it, which were
+ * changed before it was asked, and everything above a task stays until the task has ended.
  */
 #include <errno.h>
 
+#include "core/chan_shared.h"
 #include "core/park.h"
 #include "core/runtime.h"
 #include "core/scope.h"
+#include "core/share.h"
 
-static void walk(struct task *top, const struct scope *end);
+static void walk(struct worker *worker, struct task *top, const struct scope *end);
 static void evaluate(const struct task *task, int16_t *ret_interrupt, int16_t *ret_no_sleep);
 
 void weft__scope_refresh(struct task *task)
@@ -28,22 +32,52 @@ void weft__scope_refresh(struct task *task)
     weft__wake_queued(task, task->interrupt);
 }
 
-void weft__scope_cancel(struct scope *scope)
+/* With several workers the lists of children may be shared; the lock is held meanwhile. */
+static void lock_walk(const struct worker *worker)
 {
-    if (scope->flags & SCOPE_CANCELLED) return;
-    scope->flags |= SCOPE_CANCELLED;
-    walk(scope->owner, scope->parent);
+    if (unlikely(worker->runtime->has_many)) weft__shared_lock();
+}
+
+static void unlock_walk(const struct worker *worker)
+{
+    if (unlikely(worker->runtime->has_many)) weft__shared_unlock();
+}
+
+/* Does it run on this worker? The lock is held where there are others. */
+static bool runs_here(const struct worker *worker, const struct task *task)
+{
+    return task->worker == worker;
+}
+
+void weft__scope_cancel(struct worker *worker, struct scope *scope)
+{
+    if (scope_is_cancelled(scope)) return;
+    lock_walk(worker);
+    if (likely(runs_here(worker, scope->owner))) {
+        scope_set_flags(scope, scope_flags(scope) | SCOPE_CANCELLED);
+        walk(worker, scope->owner, scope->parent);
+    } else {
+        atomic_store_explicit(&scope->is_asked, true, memory_order_relaxed);
+        weft__mail(scope->owner, REMOTE_WALK);
+    }
+    unlock_walk(worker);
 }
 
 void weft__scope_expire(struct scope *scope)
 {
-    scope->flags |= SCOPE_EXPIRED;
-    walk(scope->owner, scope->parent);
+    struct worker *worker = scope->owner->worker;
+    lock_walk(worker);
+    scope_set_flags(scope, scope_flags(scope) | SCOPE_EXPIRED);
+    walk(worker, scope->owner, scope->parent);
+    unlock_walk(worker);
 }
 
-void weft__scope_cancel_task(struct task *task)
+void weft__scope_walk(struct task *task)
 {
-    walk(task, task->home);
+    struct worker *worker = task->worker;
+    lock_walk(worker);
+    walk(worker, task, task->home);
+    unlock_walk(worker);
 }
 
 /* What one walk from a task's current scope to the root finds. */
@@ -55,11 +89,15 @@ struct chain {
 };
 
 /* Leaving what `inside` has opened itself: true if nothing further out counts. */
-static bool cross(struct chain *chain, const struct task *inside, const struct scope *scope)
+static bool cross(struct chain *chain,
+                  const struct runtime *runtime,
+                  const struct task *inside,
+                  const struct scope *scope)
 {
-    if (inside->flags & TASK_ENDING) return true;
-    if (inside->flags & TASK_CANCELLED) chain->cancelled = true;
-    if (!scope && inside->worker->runtime->is_cancelled) chain->cancelled = true;
+    unsigned marks = task_marks(inside);
+    if (marks & MARK_ENDING) return true;
+    if (marks & MARK_CANCELLED) chain->cancelled = true;
+    if (!scope && runtime_is_cancelled(runtime)) chain->cancelled = true;
     return !scope;
 }
 
@@ -70,12 +108,12 @@ static struct chain follow(const struct task *task)
     const struct scope *scope = task->scope;
     for (;; scope = scope->parent) {
         if (!scope || scope->owner != inside) {
-            if (cross(&chain, inside, scope)) return chain;
+            if (cross(&chain, task->worker->runtime, inside, scope)) return chain;
             inside = scope->owner;
         }
-        unsigned flags = scope->flags;
+        unsigned flags = scope_flags(scope);
         if (scope == task->scope) chain.current = flags;
-        if (flags & SCOPE_CANCELLED) chain.cancelled = true;
+        if (scope_is_cancelled(scope)) chain.cancelled = true;
         if (scope != task->scope && flags & SCOPE_EXPIRED) chain.outer_expired = true;
         if (scope != task->scope && flags & SCOPE_TRY) chain.outer_try = true;
         if (flags & SCOPE_SHIELD) return chain;
@@ -113,8 +151,20 @@ static struct task *next_child(const struct scope *scope, const struct task *chi
     return link == &scope->children.head ? NULL : container_of(link, struct task, sibling);
 }
 
-/* Refreshes `top` and every task below the scopes that it has opened inside `end` (exclusive). */
-static void walk(struct task *top, const struct scope *end)
+/* The task itself; true if it runs here, so that what is below it can be walked. */
+static bool visit(const struct worker *worker, struct task *task)
+{
+    if (unlikely(!runs_here(worker, task))) {
+        weft__mail(task, REMOTE_WALK);
+        return false;
+    }
+    weft__scope_refresh(task);
+    return true;
+}
+
+/* Refreshes `top`, which runs here, and every task below the scopes that it has opened inside `end`
+ * (exclusive). */
+static void walk(struct worker *worker, struct task *top, const struct scope *end)
 {
     weft__scope_refresh(top);
     if (top->scope == end) return;
@@ -123,9 +173,8 @@ static void walk(struct task *top, const struct scope *end)
     struct task *task = first_child(scope);
     for (;;) {
         if (task) {
-            weft__scope_refresh(task);
-            if (task->scope != task->home) { /* down: its own scopes, innermost first */
-                scope = task->scope;
+            if (visit(worker, task) && task->scope != task->home) {
+                scope = task->scope; /* down: its own scopes, innermost first */
                 task = first_child(scope);
             } else {
                 task = next_child(scope, task);

@@ -10,11 +10,17 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "core/chan_shared.h"
 #include "core/runtime.h"
 
 static int send_elsewhere(struct weft_chan *chan, const void *value);
 static int recv_elsewhere(struct weft_chan *chan, void *ret_value);
-static int check_owner(const struct weft_chan *chan);
+static int find_way(struct weft_chan *chan);
+static struct worker *begin(struct weft_chan *chan);
+static int send_now(struct worker *worker, struct weft_chan *chan, const void *value);
+static int recv_now(struct worker *worker, struct weft_chan *chan, void *ret_value);
+static int send_or_park(struct worker *worker, struct weft_chan *chan, const void *value);
+static int recv_or_park(struct worker *worker, struct weft_chan *chan, void *ret_value);
 static int send_late(struct worker *worker, struct weft_chan *chan, const void *value);
 static int recv_late(struct worker *worker, struct weft_chan *chan, void *ret_value);
 static int hand_to_receiver(struct worker *worker, struct weft_chan *chan, const void *value);
@@ -30,6 +36,7 @@ static int recv_park(struct worker *worker,
 
 static bool chan_abandon(struct task *task)
 {
+    if (unlikely(task->worker->runtime->has_many)) return weft__shared_abandon(task);
     list_remove(&task->wait.waiter.link);
     return true;
 }
@@ -62,6 +69,9 @@ int weft_chan_open_with_at(struct weft_chan **ret,
     *chan = (struct weft_chan){
         .block = block,
         .runtime = options->shared ? NULL : worker->runtime,
+        .owner = options->shared ? NULL : worker,
+        .home = options->shared ? NULL : worker,
+        .sharing = options->shared ? SHARED : PRIVATE,
         .value_size = (uint32_t)options->value_size,
         .capacity = (uint32_t)options->capacity,
         .references = 1,
@@ -100,6 +110,13 @@ int(weft_chan_open)(struct weft_chan **ret, size_t value_size, size_t capacity)
  * is not is left to a tail call, so that the usual way needs no stack frame.
  */
 
+/* The end of an operation that did not sleep. */
+static inline int done(struct worker *worker, int result)
+{
+    core_leave(worker);
+    return result;
+}
+
 /* A value of eight bytes, without a call. */
 static inline void copy_word(void *target, const void *source)
 {
@@ -109,45 +126,45 @@ static inline void copy_word(void *target, const void *source)
 int weft_chan_send(struct weft_chan *chan, const void *value)
 {
     struct worker *worker = weft__worker();
-    if (unlikely(!worker || !worker->current || !chan || chan->runtime != worker->runtime)) {
-        return send_elsewhere(chan, value);
-    }
+    if (unlikely(!worker || !worker->current || !chan)) return send_elsewhere(chan, value);
+    core_enter(worker);
+    if (!chan_is_private(chan, worker)) return send_elsewhere(chan, value);
     struct task *self = worker->current;
     if (unlikely(--worker->budget < 0 || self->interrupt)) return send_late(worker, chan, value);
-    if (unlikely(chan->closed)) return -EPIPE;
+    if (unlikely(chan->closed)) return done(worker, -EPIPE);
     if (!list_is_empty(&chan->receivers)) return hand_to_receiver(worker, chan, value);
     if (chan->count < chan->capacity) {
-        if (unlikely(chan->value_size != sizeof(uint64_t))) return weft__chan_send_now(chan, value);
+        if (unlikely(chan->value_size != sizeof(uint64_t))) return send_now(worker, chan, value);
         copy_word(chan_slot(chan, chan->count), value);
         chan->count++;
-        return 0;
+        return done(worker, 0);
     }
-    if (unlikely(self->no_sleep)) return self->no_sleep;
+    if (unlikely(self->no_sleep)) return done(worker, self->no_sleep);
     return send_park(worker, self, chan, value);
 }
 
 int weft_chan_recv(struct weft_chan *chan, void *ret_value)
 {
     struct worker *worker = weft__worker();
-    if (unlikely(!worker || !worker->current || !chan || chan->runtime != worker->runtime)) {
-        return recv_elsewhere(chan, ret_value);
-    }
+    if (unlikely(!worker || !worker->current || !chan)) return recv_elsewhere(chan, ret_value);
+    core_enter(worker);
+    if (!chan_is_private(chan, worker)) return recv_elsewhere(chan, ret_value);
     struct task *self = worker->current;
     if (unlikely(--worker->budget < 0 || self->interrupt))
         return recv_late(worker, chan, ret_value);
     if (chan->count > 0) {
         bool is_word = chan->value_size == sizeof(uint64_t) && ret_value;
         if (unlikely(!is_word || !list_is_empty(&chan->senders))) {
-            return weft__chan_recv_now(chan, ret_value);
+            return recv_now(worker, chan, ret_value);
         }
         copy_word(ret_value, &chan->slots[(size_t)chan->first * sizeof(uint64_t)]);
         if (++chan->first == chan->capacity) chan->first = 0;
         chan->count--;
-        return 0;
+        return done(worker, 0);
     }
     if (!list_is_empty(&chan->senders)) return take_from_sender(worker, chan, ret_value);
-    if (unlikely(chan->closed)) return weft__chan_recv_now(chan, ret_value);
-    if (unlikely(self->no_sleep)) return self->no_sleep;
+    if (unlikely(chan->closed)) return recv_now(worker, chan, ret_value);
+    if (unlikely(self->no_sleep)) return done(worker, self->no_sleep);
     return recv_park(worker, self, chan, ret_value);
 }
 
@@ -171,6 +188,42 @@ static inline int recv_park(struct worker *worker,
     return weft__park(worker, self);
 }
 
+__attribute__((noinline)) static int send_now(struct worker *worker,
+                                              struct weft_chan *chan,
+                                              const void *value)
+{
+    return done(worker, weft__chan_send_now(chan, value));
+}
+
+__attribute__((noinline)) static int recv_now(struct worker *worker,
+                                              struct weft_chan *chan,
+                                              void *ret_value)
+{
+    return done(worker, weft__chan_recv_now(chan, ret_value));
+}
+
+__attribute__((noinline)) static int send_or_park(struct worker *worker,
+                                                  struct weft_chan *chan,
+                                                  const void *value)
+{
+    int result = weft__chan_send_now(chan, value);
+    if (likely(result != -EAGAIN)) return done(worker, result);
+    struct task *self = worker->current;
+    if (self->no_sleep) return done(worker, self->no_sleep);
+    return send_park(worker, self, chan, value);
+}
+
+__attribute__((noinline)) static int recv_or_park(struct worker *worker,
+                                                  struct weft_chan *chan,
+                                                  void *ret_value)
+{
+    int result = weft__chan_recv_now(chan, ret_value);
+    if (likely(result != -EAGAIN)) return done(worker, result);
+    struct task *self = worker->current;
+    if (self->no_sleep) return done(worker, self->no_sleep);
+    return recv_park(worker, self, chan, ret_value);
+}
+
 /* A receiver waits. If another thread takes them all away, the value is stored, or waits itself. */
 __attribute__((noinline)) static int hand_to_receiver(struct worker *worker,
                                                       struct weft_chan *chan,
@@ -182,12 +235,9 @@ __attribute__((noinline)) static int hand_to_receiver(struct worker *worker,
         list_remove(&receiver->link);
         copy_word(wait->value, value);
         weft__wake(receiver->task, 0);
-        return 0;
+        return done(worker, 0);
     }
-    int result = weft__chan_send_now(chan, value);
-    if (likely(result != -EAGAIN)) return result;
-    struct task *self = worker->current;
-    return self->no_sleep ? self->no_sleep : send_park(worker, self, chan, value);
+    return send_or_park(worker, chan, value);
 }
 
 /* Nothing is stored, and a sender waits. */
@@ -201,12 +251,9 @@ __attribute__((noinline)) static int take_from_sender(struct worker *worker,
         list_remove(&sender->link);
         copy_word(ret_value, wait->value);
         weft__wake(sender->task, 0);
-        return 0;
+        return done(worker, 0);
     }
-    int result = weft__chan_recv_now(chan, ret_value);
-    if (likely(result != -EAGAIN)) return result;
-    struct task *self = worker->current;
-    return self->no_sleep ? self->no_sleep : recv_park(worker, self, chan, ret_value);
+    return recv_or_park(worker, chan, ret_value);
 }
 
 /* The budget is used up, or the call is refused. */
@@ -216,10 +263,10 @@ __attribute__((noinline)) static int send_late(struct worker *worker,
 {
     struct task *self = worker->current;
     int result = weft__enter_late(worker, self);
-    if (result) return result;
-    result = weft__chan_send_now(chan, value);
-    if (result != -EAGAIN) return result;
-    return self->no_sleep ? self->no_sleep : send_park(worker, self, chan, value);
+    if (result) return done(worker, result);
+    core_enter(worker);
+    if (!chan_is_private(chan, worker)) return send_elsewhere(chan, value);
+    return send_or_park(worker, chan, value);
 }
 
 __attribute__((noinline)) static int recv_late(struct worker *worker,
@@ -228,47 +275,63 @@ __attribute__((noinline)) static int recv_late(struct worker *worker,
 {
     struct task *self = worker->current;
     int result = weft__enter_late(worker, self);
-    if (result) return result;
-    result = weft__chan_recv_now(chan, ret_value);
-    if (result != -EAGAIN) return result;
-    return self->no_sleep ? self->no_sleep : recv_park(worker, self, chan, ret_value);
+    if (result) return done(worker, result);
+    core_enter(worker);
+    if (!chan_is_private(chan, worker)) return recv_elsewhere(chan, ret_value);
+    return recv_or_park(worker, chan, ret_value);
 }
 
-/* Not a task, or not a channel of this runtime. */
-static int send_elsewhere(struct weft_chan *chan, const void *value)
+/* Not a task, or not a private channel of this worker. */
+__attribute__((noinline)) static int send_elsewhere(struct weft_chan *chan, const void *value)
 {
-    if (!chan) return -EINVAL;
-    return chan->runtime ? weft__not_in_task() : weft__shared_send(chan, value);
+    int way = find_way(chan);
+    return way < 0 ? way : weft__shared_send(chan, value);
 }
 
-static int recv_elsewhere(struct weft_chan *chan, void *ret_value)
+__attribute__((noinline)) static int recv_elsewhere(struct weft_chan *chan, void *ret_value)
 {
-    if (!chan) return -EINVAL;
-    return chan->runtime ? weft__not_in_task() : weft__shared_recv(chan, ret_value);
+    int way = find_way(chan);
+    return way < 0 ? way : weft__shared_recv(chan, ret_value);
 }
 
 int weft_chan_try_send(struct weft_chan *chan, const void *value)
 {
-    int result = check_owner(chan);
-    if (unlikely(result < 0)) return result;
-    return chan->runtime ? weft__chan_send_now(chan, value) : weft__shared_try_send(chan, value);
+    struct worker *worker = begin(chan);
+    if (likely(worker)) return done(worker, weft__chan_send_now(chan, value));
+    int way = find_way(chan);
+    return way < 0 ? way : weft__shared_try_send(chan, value);
 }
 
 int weft_chan_try_recv(struct weft_chan *chan, void *ret_value)
 {
-    int result = check_owner(chan);
-    if (unlikely(result < 0)) return result;
-    return chan->runtime ? weft__chan_recv_now(chan, ret_value)
-                         : weft__shared_try_recv(chan, ret_value);
+    struct worker *worker = begin(chan);
+    if (likely(worker)) return done(worker, weft__chan_recv_now(chan, ret_value));
+    int way = find_way(chan);
+    return way < 0 ? way : weft__shared_try_recv(chan, ret_value);
 }
 
-/* 0 if the calling thread may touch it: shared, or of the runtime that runs here. */
-static int check_owner(const struct weft_chan *chan)
+/* Begins an operation on a private channel of the calling worker; NULL: it is none. */
+static inline struct worker *begin(struct weft_chan *chan)
 {
-    if (unlikely(!chan)) return -EINVAL;
-    if (!chan->runtime) return 0;
     struct worker *worker = weft__worker();
-    if (unlikely(!worker || chan->runtime != worker->runtime)) return weft__not_in_task();
+    if (unlikely(!worker || !chan)) return NULL;
+    core_enter(worker);
+    if (chan_is_private(chan, worker)) return worker;
+    core_leave(worker);
+    return NULL;
+}
+
+/* The channel is not private to the calling worker: 0 if the lock gives access to it. Ends the
+ * operation that found this out. */
+__attribute__((noinline)) static int find_way(struct weft_chan *chan)
+{
+    if (!chan) return -EINVAL;
+    struct worker *worker = weft__worker();
+    if (worker) core_leave(worker);
+    if (!chan->runtime) return 0;
+    if (!worker || chan->runtime != worker->runtime) return weft__not_in_task();
+    if (chan_is_private(chan, worker)) return weft__not_in_task(); /* it would have to sleep */
+    weft__share_chan(chan, worker);
     return 0;
 }
 
@@ -336,12 +399,14 @@ int weft__chan_recv_now(struct weft_chan *chan, void *ret_value)
 
 int weft_chan_close(struct weft_chan *chan)
 {
-    int result = check_owner(chan);
-    if (result < 0) return result;
-    if (!chan->runtime) return weft__shared_close(chan);
-    if (chan->closed) return -EPIPE;
+    struct worker *worker = begin(chan);
+    if (!worker) {
+        int way = find_way(chan);
+        return way < 0 ? way : weft__shared_close(chan);
+    }
+    if (chan->closed) return done(worker, -EPIPE);
     weft__chan_shut(chan);
-    return 0;
+    return done(worker, 0);
 }
 
 void weft__chan_shut(struct weft_chan *chan)
@@ -371,11 +436,7 @@ void weft_chan_unref(struct weft_chan *chan)
     /* acq_rel: the last one sees what all others did to the channel; pairs with itself */
     if (atomic_fetch_sub_explicit(&chan->references, 1, memory_order_acq_rel) > 1) return;
 
-    if (!chan->runtime) {
-        (void)weft__shared_close(chan); /* -EPIPE: closed already */
-    } else if (!chan->closed && check_owner(chan) == 0) {
-        weft__chan_shut(chan);
-    }
+    (void)weft_chan_close(chan); /* -EPIPE: closed already; -EPERM: its runtime has ended */
     weft__chan_destroy(chan);
 }
 
@@ -390,8 +451,12 @@ void weft__chan_destroy(struct weft_chan *chan)
 
 size_t weft_chan_len(const struct weft_chan *chan)
 {
-    if (check_owner(chan) < 0) return 0;
-    return chan->runtime ? chan->count : weft__shared_len(chan);
+    struct weft_chan *object = (struct weft_chan *)(uintptr_t)chan;
+    struct worker *worker = begin(object);
+    if (!worker) return find_way(object) < 0 ? 0 : weft__shared_len(chan);
+    size_t count = chan->count;
+    core_leave(worker);
+    return count;
 }
 
 size_t weft_chan_cap(const struct weft_chan *chan)

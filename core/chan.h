@@ -2,9 +2,9 @@
 /*
  * A channel: a ring of values, and the queues of who waits.
  *
- * A receiver never waits beside a stored value, a sender never beside a free slot. A channel
- * belongs to one runtime and is touched by its worker only; a shared one (runtime NULL) is touched
- * only under weft__shared_lock.
+ * A receiver never waits beside a stored value, a sender never beside a free slot. A channel is
+ * private to the worker that opened it, or shared: from the beginning, for plain threads and other
+ * runtimes too (runtime NULL), or since another worker of its runtime has used it (core/share.h).
  */
 #ifndef WEFT_CORE_CHAN_H
 #define WEFT_CORE_CHAN_H
@@ -20,20 +20,24 @@
 
 #include "base/list.h"
 #include "core/park.h"
+#include "core/share.h"
 
 struct runtime;
 
 struct weft_chan {
     /* Line 0: all that a send or a receive looks at. */
-    _Alignas(64) struct runtime *runtime; /* whose tasks may use it; NULL: shared */
-    struct list senders;                  /* waiters with a value to send */
-    struct list receivers;                /* waiters with room for a value */
+    _Alignas(64) _Atomic(struct worker *) home; /* whose it is; NULL: shared. Relaxed */
+    struct list senders;                        /* waiters with a value to send */
+    struct list receivers;                      /* waiters with room for a value */
     uint32_t value_size;
     uint32_t capacity;
     uint32_t count; /* values stored */
     uint32_t first; /* index of the oldest */
     bool closed;
+    _Atomic(uint8_t) sharing; /* enum sharing */
 
+    struct runtime *runtime; /* whose tasks may use it; NULL: anybody */
+    struct worker *owner;    /* whose it was at first; NULL: nobody's */
     atomic_size_t references;
     void (*drop)(void *value, void *arg);
     void *drop_arg;
@@ -43,6 +47,13 @@ struct weft_chan {
 };
 
 _Static_assert(offsetof(struct weft_chan, closed) < 64, "one cache line");
+
+/* May the worker touch it without a lock? In an operation. */
+static inline bool chan_is_private(const struct weft_chan *chan, const struct worker *worker)
+{
+    return __builtin_expect(
+        atomic_load_explicit(&chan->home, memory_order_relaxed) == worker, 1);
+}
 
 /* Sizes that fit a register are most of what is sent. */
 static inline void chan_copy(void *target, const void *source, size_t size)

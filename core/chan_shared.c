@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared channels: the same calls for plain threads and for tasks of any runtime.
+ * Shared channels: the same calls for plain threads and for tasks of any worker and runtime.
  *
- * One process-wide lock guards all shared channels, the waiters in them, and the `remote` word of
- * tasks that sleep in them. Under it a partner completes a waiter: a thread by its condition
+ * One process-wide lock guards all that is shared, the waiters in it, and REMOTE_WAKE of the tasks
+ * that sleep there. Under it a partner completes a waiter: a thread by its condition
  * variable, a task by its worker's inbox. From that moment on the task's fate is fixed: whoever
  * else wants to wake it (deadline, cancel, another case) asks under the lock, and is refused.
  */
@@ -29,16 +29,14 @@ struct thread_wait {
     bool is_done;
 };
 
-static void complete(struct waiter *waiter, int status);
 static int thread_wait(struct list *queue, void *value);
 static int task_wait(struct worker *worker,
                      const struct wait_kind *kind,
                      struct weft_chan *chan,
                      void *value);
-static bool shared_abandon(struct task *task);
 
-static const struct wait_kind send_wait = {.name = "chan send", .abandon = shared_abandon};
-static const struct wait_kind recv_wait = {.name = "chan recv", .abandon = shared_abandon};
+static const struct wait_kind send_wait = {.name = "chan send", .abandon = weft__shared_abandon};
+static const struct wait_kind recv_wait = {.name = "chan recv", .abandon = weft__shared_abandon};
 
 void weft__shared_lock(void)
 {
@@ -63,10 +61,23 @@ void weft__shared_forget(void)
 
 /* ---- with the lock held ---- */
 
+bool weft__shared_is_done(const struct waiter *waiter)
+{
+    if (!waiter->task) return false;
+    /* relaxed: it is set under the lock */
+    return atomic_load_explicit(&waiter->task->remote, memory_order_relaxed) & REMOTE_WAKE;
+}
+
+/* The longest waiting of a queue, off it. A select that was completed elsewhere may still stand
+ * there, if this was nobody's but its own worker's then. */
 static struct waiter *pop(struct list *queue)
 {
-    struct list_node *link = list_pop_front(queue);
-    return link ? waiter_of_link(link) : NULL;
+    struct list_node *link = NULL;
+    while ((link = list_pop_front(queue)) != NULL) {
+        struct waiter *waiter = waiter_of_link(link);
+        if (!weft__shared_is_done(waiter)) return waiter;
+    }
+    return NULL;
 }
 
 static void *value_of(struct waiter *waiter)
@@ -82,7 +93,7 @@ int weft__shared_send_now(struct weft_chan *chan, const void *value)
     if (receiver) {
         void *target = value_of(receiver);
         if (target) chan_copy(target, value, chan->value_size);
-        complete(receiver, 0);
+        weft__shared_complete(receiver, 0);
         return 0;
     }
     if (chan->count == chan->capacity) return -EAGAIN;
@@ -102,13 +113,13 @@ int weft__shared_recv_now(struct weft_chan *chan, void *ret_value)
         if (!sender) return 0;
         chan_copy(chan_slot(chan, chan->count), value_of(sender), chan->value_size);
         chan->count++;
-        complete(sender, 0);
+        weft__shared_complete(sender, 0);
         return 0;
     }
     sender = pop(&chan->senders);
     if (sender) {
         if (ret_value) chan_copy(ret_value, value_of(sender), chan->value_size);
-        complete(sender, 0);
+        weft__shared_complete(sender, 0);
         return 0;
     }
     if (!chan->closed) return -EAGAIN;
@@ -116,8 +127,7 @@ int weft__shared_recv_now(struct weft_chan *chan, void *ret_value)
     return -EPIPE;
 }
 
-/* The waiter, off its queue, has its value or its error: wakes whoever it is. */
-static void complete(struct waiter *waiter, int status)
+void weft__shared_complete(struct waiter *waiter, int status)
 {
     struct task *task = waiter->task;
     if (!task) {
@@ -134,27 +144,40 @@ static void complete(struct waiter *waiter, int status)
         if (winner->status) *winner->status = status;
         task->wake_result = (int)(winner - (struct weft_case *)task->wait.object);
     }
-    task->remote = REMOTE_WAKE;
-    weft__inbox_push_task(task);
+    weft__mail(task, REMOTE_WAKE);
 }
 
 void weft__shared_arrived(struct task *task)
 {
+    /* with the lock: a channel may have become shared since */
     if (task->wait.kind == &weft__select_shared_wait) weft__select_withdraw(task, NULL);
-    task->remote = REMOTE_NONE;
-    atomic_fetch_sub_explicit(&task->worker->runtime->shared_parked, 1, memory_order_relaxed);
+    weft__shared_uncount(task->worker, task);
     weft__wake_queued(task, task->wake_result); /* behind what this turn's descriptors woke */
 }
 
 /* ---- waiting ---- */
 
-static bool shared_abandon(struct task *task)
+void weft__shared_count(struct worker *worker, struct task *task)
+{
+    atomic_fetch_or_explicit(&task->remote, REMOTE_COUNTED, memory_order_relaxed);
+    atomic_fetch_add_explicit(&worker->runtime->shared_parked, 1, memory_order_relaxed);
+}
+
+void weft__shared_uncount(struct worker *worker, struct task *task)
+{
+    unsigned remote = atomic_load_explicit(&task->remote, memory_order_relaxed);
+    if (!(remote & REMOTE_COUNTED)) return;
+    atomic_fetch_and_explicit(&task->remote, ~(unsigned)REMOTE_COUNTED, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&worker->runtime->shared_parked, 1, memory_order_relaxed);
+}
+
+bool weft__shared_abandon(struct task *task)
 {
     weft__shared_lock();
-    bool is_mine = task->remote != REMOTE_WAKE;
+    bool is_mine = !weft__shared_is_done(&task->wait.waiter);
     if (is_mine) {
         list_remove(&task->wait.waiter.link);
-        atomic_fetch_sub_explicit(&task->worker->runtime->shared_parked, 1, memory_order_relaxed);
+        weft__shared_uncount(task->worker, task);
     }
     weft__shared_unlock();
     return is_mine;
@@ -163,7 +186,8 @@ static bool shared_abandon(struct task *task)
 void weft__shared_leave(struct task *task)
 {
     const struct wait_kind *kind = task->wait.kind;
-    bool is_in = kind == &send_wait || kind == &recv_wait || kind == &weft__select_shared_wait;
+    bool is_in =
+        kind && (kind->abandon == weft__shared_abandon || kind == &weft__select_shared_wait);
     if (is_in) (void)kind->abandon(task); /* false: a partner was faster, and it is out */
 }
 
@@ -187,7 +211,7 @@ static int task_wait(struct worker *worker,
     struct task *self = worker->current;
     weft__wait_for(self, kind, chan, value);
     list_push_back(kind == &send_wait ? &chan->senders : &chan->receivers, &self->wait.waiter.link);
-    atomic_fetch_add_explicit(&worker->runtime->shared_parked, 1, memory_order_relaxed);
+    if (!chan->runtime) weft__shared_count(worker, self);
     weft__shared_unlock(); /* a wake-up from now on waits in the inbox until we sleep */
     return weft__park(worker, self);
 }
@@ -265,10 +289,10 @@ int weft__shared_close(struct weft_chan *chan)
     while ((waiter = pop(&chan->receivers)) != NULL) {
         void *target = value_of(waiter);
         if (target) memset(target, 0, chan->value_size);
-        complete(waiter, -EPIPE);
+        weft__shared_complete(waiter, -EPIPE);
     }
     while ((waiter = pop(&chan->senders)) != NULL)
-        complete(waiter, -EPIPE);
+        weft__shared_complete(waiter, -EPIPE);
     weft__shared_unlock();
     return result;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared channels: for plain threads and the tasks of any runtime, under one process-wide lock.
+ * What is shared between workers, runtimes and plain threads: one process-wide lock, and channels.
  *
  * Lock order: weft__shared_lock is innermost but for a worker's inbox, which takes none.
  */
@@ -12,6 +12,8 @@
 #include <weft/chan.h>
 
 struct task;
+struct waiter;
+struct worker;
 
 /* Recursive: a select over local and shared channels may complete others while it holds it. */
 void weft__shared_lock(void);
@@ -27,10 +29,25 @@ void weft__shared_forget(void);
 int weft__shared_send_now(struct weft_chan *chan, const void *value);
 int weft__shared_recv_now(struct weft_chan *chan, void *ret_value);
 
+/* With the lock held: the waiter, off its queue, has its value or its error. Wakes whoever it is,
+ * through the inbox of its worker. */
+void weft__shared_complete(struct waiter *waiter, int status);
+
+/* With the lock held: has the task's wait been completed, so that its waiters mean nothing? */
+bool weft__shared_is_done(const struct waiter *waiter);
+
+/* What wait_kind.abandon does for a plain wait that others may complete. */
+bool weft__shared_abandon(struct task *task);
+
 /* A task that will never run again takes nothing from shared channels any more. */
 void weft__shared_leave(struct task *task);
 
-/* On the task's worker: another thread has completed its operation. */
+/* On the task's worker, with the lock: another thread has completed its operation. */
 void weft__shared_arrived(struct task *task);
+
+/* The task goes to sleep where also others than tasks of its runtime may wake it, which is no
+ * deadlock; and it does so no more, if it did. */
+void weft__shared_count(struct worker *worker, struct task *task);
+void weft__shared_uncount(struct worker *worker, struct task *task);
 
 #endif

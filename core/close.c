@@ -3,9 +3,10 @@
  * Closing and releasing: the number leaves weft, whoever waits for it gets -EBADF, and only then
  * may it be closed and used again.
  *
- * A thread outside of any runtime does not know who uses the number: it asks every live runtime of
- * the process, one after the other, to let go of it, and waits for each. While it does, the number
- * is on a list, and every call that meets it there says -EBADF.
+ * A task asks the other workers of its runtime that have met the number, and sleeps until they have
+ * let go. A thread outside of any runtime does not know who uses the number: it asks every worker
+ * of every live runtime of the process, one after the other, and waits for each. Meanwhile the
+ * number is on a list, and every call that meets it there says -EBADF.
  */
 #include "core/close.h"
 
@@ -21,8 +22,13 @@
 #include <weft/runtime.h>
 #include <weft/time.h>
 
+#include "core/chan_shared.h"
 #include "core/fdtable.h"
+#include "core/park.h"
+#include "core/post.h"
 #include "core/runtime.h"
+#include "core/share.h"
+#include "core/time.h"
 
 #define PATIENCE_NS (10 * WEFT_MSEC) /* then the peer learns of the close before the worker */
 
@@ -50,13 +56,17 @@ static void let_go(struct worker *worker, int fd);
 static int close_number(int fd);
 static int depart(int fd, bool closes);
 static int depart_begin(int fd, struct departure **ret);
-static void depart_end(struct departure *departure);
-static bool let_go_there(struct weft_runtime *handle, struct departure *departure);
+static int depart_end(struct departure *departure);
+static int let_go_there(struct weft_runtime *handle, unsigned index, struct departure *departure);
+static bool is_used_elsewhere(int fd);
+static int part(int fd, bool closes);
+static void shut_connection(int fd);
 
 int weft_close(int fd)
 {
     if (!owns_runtimes()) return depart(fd, true);
     if (weft__fd_is_departing(fd)) return -EBADF;
+    if (unlikely(is_used_elsewhere(fd))) return part(fd, true);
 
     let_go_of(fd);
     return close_number(fd);
@@ -66,6 +76,7 @@ int weft_release(int fd)
 {
     if (!owns_runtimes()) return depart(fd, false);
     if (weft__fd_is_departing(fd)) return -EBADF;
+    if (unlikely(is_used_elsewhere(fd))) return part(fd, false);
 
     let_go_of(fd);
     return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
@@ -78,9 +89,10 @@ static bool owns_runtimes(void)
     return weft__worker() || (weft__host_current() && !weft__is_forked());
 }
 
+/* Also in an operation, and outside of any. */
 static void let_go(struct worker *worker, int fd)
 {
-    struct fd_slot *slot = fd_slot_find(&worker->runtime->fds, fd);
+    struct fd_slot *slot = fd_slot_find(&worker->fds, fd);
     if (slot && slot->kind != FD_UNKNOWN) weft__fd_reset(worker, fd, slot);
 }
 
@@ -121,15 +133,13 @@ static int depart(int fd, bool closes)
     size_t count = weft__runtimes_hold(handles, RUNTIMES_MAX);
     bool is_mine = true; /* false: what is left of a runtime may still look at it */
     for (size_t i = 0; i < count; i++) {
-        if (is_mine) is_mine = let_go_there(handles[i], departure);
+        int let_go = 1;
+        for (unsigned index = 0; is_mine && let_go > 0; index++)
+            let_go = let_go_there(handles[i], index, departure);
+        if (let_go < 0) is_mine = false;
         (void)weft_runtime_unref(handles[i]); /* held until here */
     }
-    if (closes) {
-        result = close_number(fd);
-    } else if (fcntl(fd, F_GETFD) < 0) {
-        result = -errno;
-    }
-    depart_end(departure);
+    result = depart_end(departure);
     if (is_mine) free(departure);
     return result;
 }
@@ -155,8 +165,8 @@ static int depart_begin(int fd, struct departure **ret)
     if (is_first) {
         departure->next = departures;
         departures = departure;
-        /* relaxed: a worker learns of it through its inbox, others by what the program says */
-        atomic_fetch_add_explicit(&weft__departure_count, 1, memory_order_relaxed);
+        /* seq_cst: before the look at who uses the number; see core/fd_users.h */
+        atomic_fetch_add_explicit(&weft__departure_count, 1, memory_order_seq_cst);
     }
     (void)pthread_mutex_unlock(&departures_lock);
     if (is_first) {
@@ -167,9 +177,17 @@ static int depart_begin(int fd, struct departure **ret)
     return -EBADF;
 }
 
-static void depart_end(struct departure *departure)
+/* Off the list; closes the number meanwhile, or looks at it: whoever opens the number next must not
+ * find it on the list. */
+static int depart_end(struct departure *departure)
 {
+    int result = 0;
     (void)pthread_mutex_lock(&departures_lock);
+    if (departure->closes) {
+        result = close_number(departure->fd);
+    } else if (fcntl(departure->fd, F_GETFD) < 0) {
+        result = -errno;
+    }
     struct departure **link = &departures;
     while (*link != departure)
         link = &(*link)->next;
@@ -177,6 +195,7 @@ static void depart_end(struct departure *departure)
     /* relaxed: as in depart_begin() */
     atomic_fetch_sub_explicit(&weft__departure_count, 1, memory_order_relaxed);
     (void)pthread_mutex_unlock(&departures_lock);
+    return result;
 }
 
 bool weft__fd_is_departing_slow(int fd)
@@ -224,13 +243,24 @@ static void shut_connection(int fd)
     (void)shutdown(fd, SHUT_RDWR); /* it may have ended meanwhile */
 }
 
-/* Returns when the runtime has let go, or will never look at the number again; false if it ended
- * without having run the post, which may still be in its inbox. */
-static bool let_go_there(struct weft_runtime *handle, struct departure *departure)
+/* Posts the departure to one worker; false: the runtime has ended, or has no such worker. */
+static bool ask(struct weft_runtime *handle, unsigned index, struct departure *departure)
+{
+    struct runtime *runtime = weft__runtime_enter(handle);
+    if (!runtime) return false;
+    bool is_there = index < runtime->worker_count;
+    if (is_there) weft__post_to(runtime->workers[index], &departure->post);
+    weft__runtime_leave(handle);
+    return is_there;
+}
+
+/* Returns when the worker has let go: 1; 0 if there is none, or the runtime will never look at the
+ * number again; -1 if it ended without having run the post, which may still be in its inbox. */
+static int let_go_there(struct weft_runtime *handle, unsigned index, struct departure *departure)
 {
     departure->is_done = false;
     departure->post = (struct weft_post){.fn = let_go_here, .arg = departure};
-    if (weft_post(handle, &departure->post) < 0) return true; /* it has ended */
+    if (!ask(handle, index, departure)) return 0;
 
     bool is_over = false;
     struct timespec limit = realtime_after(PATIENCE_NS);
@@ -247,5 +277,112 @@ static bool let_go_there(struct weft_runtime *handle, struct departure *departur
     }
     bool is_done = departure->is_done;
     (void)pthread_mutex_unlock(&departures_lock);
-    return is_done;
+    return is_done ? 1 : -1;
+}
+
+/* ---- from a task, of other workers ---- */
+
+/* A close or release by a task: one post for each other worker that uses the number. */
+struct parting {
+    struct departure *departure;
+    struct task *closer;
+    atomic_uint left; /* workers that have not let go; one more until all were asked */
+    struct weft_post posts[];
+};
+
+static const struct wait_kind part_wait = {.name = "fd close", .abandon = NULL};
+
+static bool is_used_elsewhere(int fd)
+{
+    const struct worker *worker = weft__worker();
+    if (!worker || !worker->runtime->has_many) return false;
+    uint64_t users = weft__fd_users_of(worker->runtime->fd_users, fd);
+    if (worker->runtime->worker_count > 64) return users != 0;
+    return users & ~fd_user_bit(worker->index);
+}
+
+/* The last one wakes the closer, which may be gone afterwards. */
+static void count_down(struct parting *parting)
+{
+    struct task *closer = parting->closer;
+    /* acq_rel: what each worker did comes before the close; pairs with itself */
+    if (atomic_fetch_sub_explicit(&parting->left, 1, memory_order_acq_rel) > 1) return;
+    weft__shared_lock();
+    closer->wake_result = 0;
+    weft__mail(closer, REMOTE_WAKE);
+    weft__shared_unlock();
+}
+
+static void part_here(void *arg)
+{
+    struct parting *parting = arg;
+    let_go(weft__worker(), parting->departure->fd);
+    count_down(parting);
+}
+
+static void ask_all(struct worker *worker, struct parting *parting)
+{
+    struct runtime *runtime = worker->runtime;
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (i == worker->index) continue;
+        parting->posts[i] = (struct weft_post){.fn = part_here, .arg = parting};
+        atomic_fetch_add_explicit(&parting->left, 1, memory_order_relaxed);
+        weft__post_to(runtime->workers[i], &parting->posts[i]);
+    }
+}
+
+void weft__part_overdue(struct task *closer)
+{
+    const struct parting *parting = closer->wait.object;
+    if (parting->departure->closes) shut_connection(parting->departure->fd);
+}
+
+/* Sleeps until all others have let go, which nothing interrupts. */
+static void await_all(struct worker *worker, struct parting *parting)
+{
+    struct task *self = worker->current;
+    parting->closer = self;
+    weft__wait_for(self, &part_wait, parting, NULL);
+    struct timer *timer = &task_body(self)->timer;
+    timer->deadline_ns = time_after(weft__worker_now(worker), PATIENCE_NS);
+    timer->kind = TIMER_PART;
+    weft__timer_add(&worker->timers, timer);
+    ask_all(worker, parting);
+    count_down(parting);
+    (void)weft__park(worker, self);
+    weft__timer_remove(&worker->timers, timer);
+}
+
+/* What a posted function asks for: it must not sleep. */
+static int part_later(void *arg)
+{
+    return part((int)(intptr_t)arg >> 1, (intptr_t)arg & 1);
+}
+
+static int part(int fd, bool closes)
+{
+    struct worker *worker = weft__worker();
+    if (!worker->current) {
+        return weft_spawn(NULL, part_later, (void *)((intptr_t)fd * 2 + closes));
+    }
+    struct departure *departure = NULL;
+    int result = depart_begin(fd, &departure);
+    if (result < 0) return result;
+    departure->closes = closes;
+    unsigned count = worker->runtime->worker_count;
+    struct parting *parting = calloc(1, sizeof *parting + count * sizeof parting->posts[0]);
+    if (!parting) {
+        departure->closes = false; /* it stays */
+        (void)depart_end(departure);
+        free(departure);
+        return -ENOMEM;
+    }
+    parting->departure = departure;
+    atomic_init(&parting->left, 1);
+    let_go(worker, fd);
+    await_all(worker, parting);
+    free(parting);
+    result = depart_end(departure);
+    free(departure);
+    return result;
 }

@@ -15,10 +15,15 @@ bool weft__fd_is_departing_slow(int fd);
 
 static inline bool weft__fd_is_departing(int fd)
 {
-    /* relaxed: a worker that was told to let go sees the count through its inbox */
-    return atomic_load_explicit(&weft__departure_count, memory_order_relaxed) > 0 &&
+    /* seq_cst: pairs with depart_begin(), which then looks who uses the number */
+    return atomic_load_explicit(&weft__departure_count, memory_order_seq_cst) > 0 &&
            weft__fd_is_departing_slow(fd);
 }
+
+struct task;
+
+/* A closing task still waits for another worker: the peer learns of it before. */
+void weft__part_overdue(struct task *closer);
 
 /* In a forked child: the threads that were closing do not exist. */
 void weft__departures_forget(void);

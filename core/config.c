@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "core/sanitize.h"
 
 enum {
+    WORKERS_MAX = 256,
     STACK_SIZE_DEFAULT = 64 * 1024,
     STACK_SIZE_SANITIZED = 256 * 1024,
     FLAGS_KNOWN = WEFT_NO_ENVIRONMENT * 2 - 1, /* the last flag and all below it */
@@ -24,6 +26,7 @@ enum {
 static int read_environment(struct settings *settings);
 static int read_number(const char *name, uint64_t *ret);
 static uint64_t seed_from_system(void);
+static unsigned count_processors(void);
 
 int weft__settings_load(struct settings *ret, const struct weft_config *config)
 {
@@ -33,7 +36,7 @@ int weft__settings_load(struct settings *ret, const struct weft_config *config)
         settings.config = *config;
     }
     struct weft_config *made = &settings.config;
-    if (made->workers > 1 || made->grace_ns < 0 || made->watchdog_ns < 0) return -EINVAL;
+    if (made->grace_ns < 0 || made->watchdog_ns < 0) return -EINVAL;
     if (made->flags & ~(unsigned)FLAGS_KNOWN) return -EINVAL;
     if (made->dump_signal < 0 || made->dump_signal > NSIG) return -EINVAL;
 
@@ -41,6 +44,8 @@ int weft__settings_load(struct settings *ret, const struct weft_config *config)
         int result = read_environment(&settings);
         if (result < 0) return result;
     }
+    if (made->workers == 0) made->workers = count_processors();
+    if (made->workers > WORKERS_MAX) return -EINVAL;
     if (made->stack_size == 0) {
         made->stack_size = WEFT__SANITIZED ? STACK_SIZE_SANITIZED : STACK_SIZE_DEFAULT;
     }
@@ -85,7 +90,8 @@ static int read_environment(struct settings *settings)
     if (result > 0 && number) config->flags |= WEFT_REPORT_LEAKS;
 
     result = read_number("WEFT_WORKERS", &number);
-    if (result < 0 || (result > 0 && number > 1)) return -EINVAL;
+    if (result < 0 || (result > 0 && number > WORKERS_MAX)) return -EINVAL;
+    if (result > 0) config->workers = (unsigned)number;
 
     const char *clock = getenv("WEFT_CLOCK");
     if (clock && strcmp(clock, "virtual") == 0) config->flags |= WEFT_VIRTUAL_CLOCK;
@@ -112,6 +118,15 @@ static int read_number(const char *name, uint64_t *ret)
     if (errno != 0 || *end != '\0') return -EINVAL;
     *ret = number;
     return 1;
+}
+
+/* That the process may use. */
+static unsigned count_processors(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1; /* more than a set can hold */
+    int count = CPU_COUNT(&set);
+    return count < WORKERS_MAX ? (unsigned)count : WORKERS_MAX;
 }
 
 static uint64_t seed_from_system(void)

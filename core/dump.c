@@ -215,7 +215,7 @@ static void put_task(struct dump *dump, const struct task *task)
         if (task->interrupt == -ECANCELED) weft__text_put(text, ", cancelled");
         if (task->interrupt == -ETIMEDOUT) weft__text_put(text, ", expired");
         if (task->flags & TASK_NAMED_BUSY) weft__text_put(text, ", ignores its cancellation");
-        if (task->flags & TASK_ENDING) weft__text_put(text, ", in its deferred calls");
+        if (task_marks(task) & MARK_ENDING) weft__text_put(text, ", in its deferred calls");
         put_stack(dump, task);
     }
     put_site(text, ", spawned at ", task->site);
@@ -302,7 +302,7 @@ static void put_chan(struct dump *dump, const struct task *task, const struct we
         weft__text_put(&dump->text, "a channel");
         return;
     }
-    bool is_there = task->remote != REMOTE_WAKE;
+    bool is_there = !weft__shared_is_done(&task->wait.waiter);
     const char *site = is_there ? chan->site : NULL;
     weft__shared_unlock();
 
@@ -375,7 +375,7 @@ static void put_deadline(struct dump *dump, const struct task *task)
         if (weft__timer_is_armed(timer) && timer->deadline_ns < deadline_ns) {
             deadline_ns = timer->deadline_ns;
         }
-        if (scope->flags & SCOPE_SHIELD) break;
+        if (scope_flags(scope) & SCOPE_SHIELD) break;
         scope = scope->parent;
     }
     if (deadline_ns == WEFT_FOREVER) return;

@@ -18,6 +18,7 @@
 #include "core/close.h"
 #include "core/park.h"
 #include "core/runtime.h"
+#include "core/share.h"
 
 #define BOTH      (WEFT_IO_READ | WEFT_IO_WRITE)
 #define PROBE_MAX 64 /* cases per poll(2): half a KiB of the task's stack */
@@ -25,6 +26,7 @@
 static int slot_reserve(struct fdtable *table, int fd, struct fd_slot **ret);
 static enum fd_kind kind_of(int fd, const struct stat *status);
 static void wake_all(struct worker *worker, struct fd_slot *slot, unsigned directions, int status);
+static int arm(struct worker *worker, int fd, struct fd_slot *slot, unsigned interest);
 static void deliver(struct worker *worker, const struct weft_event *event);
 static void disarm_some(struct worker *worker, int fd, struct fd_slot *slot, unsigned directions);
 static void probe_some(struct worker *worker, const struct weft_case **cases, size_t count);
@@ -81,20 +83,33 @@ void weft__fd_withdraw(struct worker *worker, struct waiter *waiter)
     worker->fd_waiters--;
 }
 
+/* An operation, since the select may stand in private channels, too; also inside another one. */
+static bool complete_select(struct worker *worker, struct waiter *waiter, int status)
+{
+    bool is_inside = core_is_entered(worker);
+    core_enter(worker);
+    bool is_mine = weft__waiter_claim(waiter);
+    if (is_mine) weft__waiter_complete(waiter, status);
+    if (!is_inside) core_leave(worker);
+    return is_mine;
+}
+
 /* The waiter is off its list. */
-static void complete(struct waiter *waiter, unsigned bit, unsigned ready, int status)
+static void complete(
+    struct fd_slot *slot, struct waiter *waiter, unsigned bit, unsigned ready, int status)
 {
     struct task *task = waiter->task;
+    unsigned woken = bit;
     if (task->wait.kind == &weft__fd_wait) {
-        struct fd_slot *slot = task->wait.object;
-        if (status == 0) slot->woken |= (uint8_t)bit;
         weft__wake_queued(task, status < 0 ? status : (int)bit);
     } else if (task->wait.kind == &weft__fd_wait_both) {
         withdraw_both(task);
         weft__wake_queued(task, status < 0 ? status : (int)ready);
-    } else if (weft__waiter_claim(waiter)) {
-        weft__waiter_complete(waiter, status);
+        woken = ready;
+    } else if (!complete_select(task->worker, waiter, status)) {
+        return;
     }
+    if (status == 0) slot->woken |= (uint8_t)woken;
 }
 
 static void wake_direction(struct worker *worker,
@@ -107,7 +122,7 @@ static void wake_direction(struct worker *worker,
     while (!list_is_empty(waiters)) {
         struct waiter *waiter = waiter_of_link(list_first(waiters));
         weft__fd_withdraw(worker, waiter);
-        complete(waiter, fd_bit(direction), ready, status);
+        complete(slot, waiter, fd_bit(direction), ready, status);
     }
 }
 
@@ -133,7 +148,7 @@ static void wake_lost(struct worker *worker, struct fd_slot *slot)
                 list_push_back(&slot->waiters[i], &waiter->link);
             } else {
                 weft__fd_withdraw(worker, waiter);
-                complete(waiter, fd_bit((enum fd_direction)i), BOTH, 0);
+                complete(slot, waiter, fd_bit((enum fd_direction)i), BOTH, 0);
             }
         }
     }
@@ -189,21 +204,20 @@ static int slot_reserve(struct fdtable *table, int fd, struct fd_slot **ret)
 
 int weft__fd_meet(struct worker *worker, int fd, struct fd_slot **ret)
 {
-    struct fdtable *table = &worker->runtime->fds;
+    struct fdtable *table = &worker->fds;
     struct fd_slot *slot = fd_slot_find(table, fd);
     struct stat status;
     int result = fstat(fd, &status) < 0 ? -errno : 0;
+    if (result == 0 && !slot) result = slot_reserve(table, fd, &slot);
+    bool is_same = slot && slot->inode == status.st_ino && slot->device == status.st_dev;
+    if (unlikely(result == 0 && !is_same && slot->inode != 0)) weft__fd_reset(worker, fd, slot);
+    if (result == 0 && slot->kind == FD_UNKNOWN) result = weft__fd_users_add(worker, fd);
+    /* after that: see core/fd_users.h */
     if (unlikely(weft__fd_is_departing(fd))) result = -EBADF;
     if (unlikely(result < 0)) {
         if (slot) weft__fd_reset(worker, fd, slot);
         return result;
     }
-    if (!slot) {
-        result = slot_reserve(table, fd, &slot);
-        if (result < 0) return result;
-    }
-    bool is_same = slot->inode == status.st_ino && slot->device == status.st_dev;
-    if (unlikely(!is_same && slot->inode != 0)) weft__fd_reset(worker, fd, slot);
     if (slot->kind == FD_UNKNOWN) slot->kind = (uint8_t)kind_of(fd, &status);
     slot->device = status.st_dev;
     slot->inode = status.st_ino;
@@ -246,6 +260,7 @@ void weft__fd_reset(struct worker *worker, int fd, struct fd_slot *slot)
     slot->kind = FD_UNKNOWN;
     slot->nodelay = NODELAY_UNKNOWN;
     slot->inode = 0;
+    weft__fd_users_remove(worker, fd);
     wake_all(worker, slot, BOTH, -EBADF);
     for (int i = 0; i < 2; i++) {
         while (!list_is_empty(&slot->transfers[i])) {
@@ -257,10 +272,11 @@ void weft__fd_reset(struct worker *worker, int fd, struct fd_slot *slot)
 
 void weft__fd_is_new(struct worker *worker, int fd, enum fd_kind kind)
 {
-    struct fdtable *table = &worker->runtime->fds;
+    struct fdtable *table = &worker->fds;
     struct fd_slot *slot = fd_slot_find(table, fd);
     if (slot && slot->kind != FD_UNKNOWN) weft__fd_reset(worker, fd, slot);
     if (!slot && slot_reserve(table, fd, &slot) < 0) return; /* met later, or never */
+    if (weft__fd_users_add(worker, fd) < 0) return;
     slot->kind = (uint8_t)kind;
 }
 
@@ -268,10 +284,18 @@ void weft__fd_is_new(struct worker *worker, int fd, enum fd_kind kind)
 
 int weft__fd_arm(struct worker *worker, int fd, struct fd_slot *slot, unsigned interest)
 {
-    if (slot->kind == FD_FILE) return -EPERM;
     bool is_proven = slot->kind != FD_OTHER || slot->proven_turn == worker->turn;
     if (likely((slot->armed & interest) == interest && is_proven)) return 0;
+    return arm(worker, fd, slot, interest);
+}
 
+/* Apart, so that the usual case, in which all is armed, needs no stack frame. */
+__attribute__((noinline)) static int arm(struct worker *worker,
+                                         int fd,
+                                         struct fd_slot *slot,
+                                         unsigned interest)
+{
+    if (slot->kind == FD_FILE) return -EPERM;
     if (slot->inode == 0) {
         int result = weft__fd_meet(worker, fd, &slot);
         if (result < 0) return result;
@@ -319,7 +343,7 @@ void weft__fds_deliver(struct worker *worker, const struct weft_event *events, i
 static void deliver(struct worker *worker, const struct weft_event *event)
 {
     int fd = (int)(uint32_t)event->token;
-    struct fd_slot *slot = fd_slot_find(&worker->runtime->fds, fd);
+    struct fd_slot *slot = fd_slot_find(&worker->fds, fd);
     if (!slot || !slot->armed || slot->generation != (uint32_t)(event->token >> 32)) return;
 
     if (unlikely(weft__fd_is_departing(fd))) {
@@ -327,7 +351,7 @@ static void deliver(struct worker *worker, const struct weft_event *event)
         return;
     }
     unsigned ready = event->found & BOTH;
-    /* A transfer that was woken and not run yet will deal with it. */
+    /* A task that was woken and has not run yet will deal with it. */
     unsigned unattended = ready & ~(attended(slot) | slot->woken);
     slot->proven_turn = worker->turn;
     wake_all(worker, slot, ready, 0);
@@ -345,7 +369,7 @@ static void deliver(struct worker *worker, const struct weft_event *event)
 static void visit_armed(struct worker *worker,
                         void (*visit)(struct worker *worker, int fd, struct fd_slot *slot))
 {
-    const struct fdtable *table = &worker->runtime->fds;
+    const struct fdtable *table = &worker->fds;
     for (size_t index = 0; index < table->page_count; index++) {
         if (!table->pages[index]) continue;
         for (int i = 0; i < FD_PAGE; i++) {
@@ -409,7 +433,7 @@ int weft__fd_is_ready(struct worker *worker, int fd, enum fd_direction direction
 {
     struct fd_slot *slot = NULL;
     if (take) {
-        slot = fd_slot_find(&worker->runtime->fds, fd);
+        slot = fd_slot_find(&worker->fds, fd);
         if (slot) slot->seen &= (uint8_t)~fd_bit(direction);
         return 1;
     }
@@ -423,13 +447,19 @@ int weft__fd_enlist(struct worker *worker,
                     enum fd_direction direction,
                     struct waiter *waiter)
 {
-    struct fd_slot *slot = fd_slot_find(&worker->runtime->fds, fd);
+    struct fd_slot *slot = fd_slot_find(&worker->fds, fd);
     if (!slot) return -EBADF;
     int result = weft__fd_arm(worker, fd, slot, fd_bit(direction));
     if (result < 0) return result == -EPERM ? 1 : result;
     list_push_back(&slot->waiters[direction], &waiter->link);
     worker->fd_waiters++;
     return 0;
+}
+
+void weft__fd_resumed(struct worker *worker, int fd, enum fd_direction direction)
+{
+    struct fd_slot *slot = fd_slot_find(&worker->fds, fd);
+    if (slot) fd_resumed(slot, fd_bit(direction));
 }
 
 void weft__fds_probe(struct worker *worker, const struct weft_case *cases, size_t count)

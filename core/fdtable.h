@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors of a runtime: who waits for which, and what the backend watches.
+ * Descriptors of a worker: who waits for which, and what the backend watches.
  *
  * One slot per number, in pages that never move. Registration is lazy: a descriptor stays armed
  * after it fired, until a poll finds it ready with nobody waiting; then that direction is disarmed
@@ -49,7 +49,7 @@ struct fd_slot {
     uint8_t armed;   /* WEFT_IO_* bits registered with the backend */
     uint8_t seen;    /* WEFT_IO_* bits found ready with nobody waiting */
     uint8_t busy;    /* WEFT_IO_* bits: a transfer has the turn, and may sleep */
-    uint8_t woken;   /* WEFT_IO_* bits: a transfer was woken, and has not run since */
+    uint8_t woken;   /* WEFT_IO_* bits: a task was woken for it, and has not run since */
     uint8_t nodelay; /* enum fd_nodelay */
     bool is_drained; /* the last read of a stream got less than it asked for */
 };
@@ -93,6 +93,17 @@ void weft__fds_rest(struct worker *worker);
 extern const struct wait_kind weft__fd_wait;
 extern const struct wait_kind weft__fd_wait_both;
 
+/*
+ * Whoever was woken by a descriptor and runs again says so, for the directions that it waited for.
+ * The slot may be another file's by now, or another of its tasks may still have to run: then a
+ * direction that is ready is taken for one that nobody waits for, which costs a registration and a
+ * look, and loses nothing. So nobody needs to tell these cases apart.
+ */
+static inline void fd_resumed(struct fd_slot *slot, unsigned directions)
+{
+    slot->woken &= (uint8_t)~directions;
+}
+
 /* How a task sleeps in the queue of transfers. */
 extern const struct wait_kind weft__fd_queue_wait;
 
@@ -130,6 +141,9 @@ int weft__fd_enlist(struct worker *worker,
                     int fd,
                     enum fd_direction direction,
                     struct waiter *waiter);
+
+/* As fd_resumed(), for the descriptor of a select's winner. */
+void weft__fd_resumed(struct worker *worker, int fd, enum fd_direction direction);
 
 /* Takes a linked waiter out of its queue. */
 void weft__fd_withdraw(struct worker *worker, struct waiter *waiter);

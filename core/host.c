@@ -20,6 +20,7 @@
 #include "core/park.h"
 #include "core/report.h"
 #include "core/runtime.h"
+#include "core/share.h"
 #include "core/time.h"
 
 enum {
@@ -217,9 +218,11 @@ static void pass(struct runtime *runtime)
     int64_t quiet_until_ns = runtime->host.quiet_until_ns;
     bool is_late =
         quiet_until_ns > 0 && weft__backend.now_ns(worker->backend_state) >= quiet_until_ns;
+    core_enter(worker);
     weft__worker_turn(worker, 0);
     bool is_idle = ready_is_empty(&worker->ready);
     if (!is_idle) weft__run_ready(worker);
+    core_leave(worker);
     settle(runtime, is_idle && is_late);
     errno = saved_errno;
 }

@@ -12,15 +12,16 @@
 #include "core/park.h"
 #include "core/report.h"
 #include "core/runtime.h"
+#include "core/share.h"
+#include "core/steal.h"
 #include "core/time.h"
 
 enum {
-    QUIET_NS = 2000000,       /* virtual clock: real quiet that descriptors get before time jumps */
     LONG_SLEEP_NS = 20000000, /* idle memory is given back before a sleep of this length ... */
     TRIM_PERIOD_NS = 1000000000 /* ... or when this time has passed since the last look at it */
 };
 
-static bool can_be_woken(const struct worker *worker);
+static int64_t timeout_of(struct worker *worker);
 static bool unstarve(struct worker *worker);
 static int64_t virtual_timeout(struct worker *worker, int64_t next_ns);
 
@@ -28,13 +29,23 @@ int64_t weft__idle_timeout(struct worker *worker)
 {
     if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0) return 0;
     if (worker->starved && unstarve(worker)) return 0;
+    if (likely(!worker->runtime->has_many)) return timeout_of(worker);
+    int64_t watch_ns = WEFT_POLL_FOREVER;
+    if (weft__steal(worker, &watch_ns)) return 0;
+    int64_t timeout_ns = timeout_of(worker);
+    return watch_ns < timeout_ns ? watch_ns : timeout_ns;
+}
+
+static int64_t timeout_of(struct worker *worker)
+{
 
     struct runtime *runtime = worker->runtime;
     int64_t next_ns = weft__timers_next(&worker->timers);
-    if (next_ns == WEFT_FOREVER && !can_be_woken(worker)) {
+    bool is_alone = !runtime->has_many; /* else core/crew.c decides, when all rest */
+    if (is_alone && next_ns == WEFT_FOREVER && !weft__idle_can_be_woken(runtime)) {
         return runtime->host.is_attached ? WEFT_POLL_FOREVER : WEFT__IDLE_STUCK;
     }
-    if (runtime->is_over && runtime->grace_end_ns < next_ns) next_ns = runtime->grace_end_ns;
+    if (unlikely(runtime->is_over)) next_ns = weft__idle_next(worker);
     if (runtime->settings.is_virtual) return virtual_timeout(worker, next_ns);
 
     if (next_ns == WEFT_FOREVER) return WEFT_POLL_FOREVER;
@@ -42,18 +53,40 @@ int64_t weft__idle_timeout(struct worker *worker)
     return next_ns > now_ns ? next_ns - now_ns : 0;
 }
 
-/* Somebody outside of the ready queues and timers may still make a task ready. */
-static bool can_be_woken(const struct worker *worker)
+int64_t weft__idle_next(struct worker *worker)
 {
     const struct runtime *runtime = worker->runtime;
-    if (worker->fd_waiters > 0) return true;
+    int64_t next_ns = weft__timers_next(&worker->timers);
+    bool has_grace = worker->index == 0 && runtime->is_over;
+    return has_grace && runtime->grace_end_ns < next_ns ? runtime->grace_end_ns : next_ns;
+}
+
+/* On any worker. */
+static bool waits_for_fd(const struct runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (runtime->workers[i]->fd_waiters > 0) return true;
+    }
+    return false;
+}
+
+bool weft__idle_can_be_woken(const struct runtime *runtime)
+{
+    const struct worker *worker = &runtime->worker;
+    if (waits_for_fd(runtime)) return true;
     /* The host may wake any task; but what it spawns helps nobody who waits for a stack. */
-    if (runtime->host.is_attached) return worker_live(worker) > worker->starved_count;
+    if (runtime->host.is_attached) return weft__runtime_live(runtime) > worker->starved_count;
     /* acquire: what was posted before the last reference went is seen below; who drops it wakes the
      * worker afterwards */
     if (atomic_load_explicit(&runtime->handle->references, memory_order_acquire) > 1) return true;
     if (atomic_load_explicit(&runtime->shared_parked, memory_order_relaxed) > 0) return true;
     return atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0;
+}
+
+/* All other workers rest, so that only this one can do something. */
+static bool is_last_awake(const struct worker *worker)
+{
+    return !worker->runtime->has_many || weft__crew_rests(worker->runtime);
 }
 
 /* Tries again to find stacks for the tasks that were put aside; true if one may run. When nothing
@@ -63,8 +96,8 @@ static bool unstarve(struct worker *worker)
     struct task *task = worker->starved;
     weft__stacks_trim(&worker->stacks); /* stacks of other sizes are unmapped there */
     struct stack *stack = weft__stack_get(&worker->stacks, task_stack_size(task));
-    bool is_last_resort =
-        !stack && weft__timers_next(&worker->timers) == WEFT_FOREVER && !can_be_woken(worker);
+    bool is_last_resort = !stack && weft__timers_next(&worker->timers) == WEFT_FOREVER &&
+                          is_last_awake(worker) && !weft__idle_can_be_woken(worker->runtime);
     if (!stack && !is_last_resort) return false;
 
     if (stack) weft__stack_put(&worker->stacks, stack); /* it is taken when the task starts */
@@ -84,18 +117,20 @@ static int64_t virtual_timeout(struct worker *worker, int64_t next_ns)
     int64_t now_ns = weft__worker_now(worker);
     if (next_ns <= now_ns) return 0;
     if (next_ns == WEFT_FOREVER) return WEFT_POLL_FOREVER;
-    if (worker->fd_waiters == 0 && !can_be_woken(worker)) {
+    if (worker->runtime->has_many) return WEFT_POLL_FOREVER; /* core/crew.c lets it jump */
+    if (!weft__idle_can_be_woken(worker->runtime)) {
         worker->clock_offset_ns += next_ns - now_ns;
         return 0;
     }
-    return QUIET_NS;
+    return WEFT__IDLE_QUIET;
 }
 
 void weft__idle_stuck(struct worker *worker)
 {
     struct runtime *runtime = worker->runtime;
     if (runtime->is_deadlocked || runtime->is_over) {
-        runtime->is_given_up = true; /* they slept through their cancellation */
+        /* they slept through their cancellation */
+        atomic_store_explicit(&runtime->is_given_up, true, memory_order_relaxed);
         return;
     }
     runtime->is_deadlocked = true;
@@ -125,25 +160,31 @@ int weft__idle_poll(struct worker *worker,
     if (timeout_ns == 0) return weft__backend.poll(worker->backend_state, 0, events, capacity);
 
     weft__idle_trim(worker, timeout_ns);
+    bool has_many = worker->runtime->has_many && !worker->runtime->host.is_attached;
+    if (has_many) timeout_ns = weft__crew_rest(worker, timeout_ns);
+    core_leave(worker);
     /* seq_cst, and seq_cst below: pairs with weft__inbox_push() */
     atomic_store_explicit(&worker->is_asleep, true, memory_order_seq_cst);
     if (atomic_load_explicit(&worker->inbox, memory_order_seq_cst) != 0) timeout_ns = 0;
     int count = weft__backend.poll(worker->backend_state, timeout_ns, events, capacity);
     /* relaxed: a wake-up more than needed does no harm */
     atomic_store_explicit(&worker->is_asleep, false, memory_order_relaxed);
+    core_enter(worker);
 
-    bool was_quiet = count == 0 && timeout_ns == QUIET_NS && worker->runtime->settings.is_virtual &&
+    bool was_quiet = count == 0 && timeout_ns == WEFT__IDLE_QUIET &&
+                     worker->runtime->settings.is_virtual &&
                      atomic_load_explicit(&worker->inbox, memory_order_relaxed) == 0;
-    if (was_quiet) weft__idle_jump(worker);
+    if (has_many) {
+        weft__crew_rise(worker, was_quiet);
+    } else if (was_quiet) {
+        weft__idle_jump(worker);
+    }
     return count;
 }
 
 void weft__idle_jump(struct worker *worker)
 {
     int64_t now_ns = weft__worker_now(worker);
-    int64_t next_ns = weft__timers_next(&worker->timers);
-    if (worker->runtime->is_over && worker->runtime->grace_end_ns < next_ns) {
-        next_ns = worker->runtime->grace_end_ns;
-    }
+    int64_t next_ns = weft__idle_next(worker);
     if (next_ns > now_ns && next_ns != WEFT_FOREVER) worker->clock_offset_ns += next_ns - now_ns;
 }

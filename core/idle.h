@@ -5,17 +5,27 @@
 #ifndef WEFT_CORE_IDLE_H
 #define WEFT_CORE_IDLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "backends/contract.h"
 
+struct runtime;
 struct worker;
 
 #define WEFT__IDLE_STUCK INT64_MIN
+#define WEFT__IDLE_QUIET ((int64_t)2000000) /* virtual clock: real quiet, before time jumps */
 
 /* How long poll() may sleep now that nobody is ready; WEFT__IDLE_STUCK: no task, timer, descriptor
  * or thread can make one ready. With a virtual clock this is where time jumps. */
 int64_t weft__idle_timeout(struct worker *worker);
+
+/* The worker's next deadline; WEFT_FOREVER: none. It is the caller's, or at rest. */
+int64_t weft__idle_next(struct worker *worker);
+
+/* Something outside of the ready queues and timers may still make a task ready. The other workers
+ * rest. */
+bool weft__idle_can_be_woken(const struct runtime *runtime);
 
 /* Reports the deadlock and cancels everything; if that was done already, gives the rest up. */
 void weft__idle_stuck(struct worker *worker);

@@ -14,6 +14,7 @@
 #include "core/chan_shared.h"
 #include "core/park.h"
 #include "core/runtime.h"
+#include "core/share.h"
 
 #define ENTRY_IS_TASK ((uintptr_t)1)
 
@@ -67,21 +68,44 @@ void weft__inbox_push(struct worker *worker, uintptr_t entry)
     }
 }
 
-void weft__inbox_push_task(struct task *task)
+void weft__mail(struct task *task, enum remote_request request)
 {
+    /* acq_rel: the request comes with what was written before; pairs with take_requests() */
+    unsigned before = atomic_fetch_or_explicit(&task->remote, request, memory_order_acq_rel);
+    if (before & REMOTE_REQUESTS) return; /* it is in the inbox already */
     weft__inbox_push(task->worker, (uintptr_t)task | ENTRY_IS_TASK);
+}
+
+/* What is asked of a task that came out of the inbox, with the lock. One that has ended may wait to
+ * be released until nothing is asked of it any more. */
+static unsigned take_requests(struct worker *worker, struct task *task)
+{
+    if (unlikely(task->worker != worker)) { /* it was stolen meanwhile: the node goes after it */
+        weft__inbox_push(task->worker, (uintptr_t)task | ENTRY_IS_TASK);
+        return 0;
+    }
+    unsigned before =
+        atomic_fetch_and_explicit(&task->remote, ~(unsigned)REMOTE_REQUESTS, memory_order_acq_rel);
+    if (before & REMOTE_ZOMBIE) weft__task_release(task);
+    return before & REMOTE_ENDED ? 0 : before;
+}
+
+/* Under the lock as a whole: without REMOTE_WAKE a select that was completed elsewhere would look
+ * as if it could be completed again, while it stands in queues that others have come to share. */
+static void open_task(struct worker *worker, struct task *task)
+{
+    weft__shared_lock();
+    unsigned requests = take_requests(worker, task);
+    if (requests & REMOTE_SPAWN) weft__task_adopt(worker, task);
+    if (requests & REMOTE_WAKE) weft__shared_arrived(task);
+    if (requests & REMOTE_WALK) weft__scope_walk(task);
+    weft__shared_unlock();
 }
 
 static void run_entry(struct worker *worker, uintptr_t entry)
 {
     if (entry & ENTRY_IS_TASK) {
-        struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK);
-        if (task->remote == REMOTE_SPAWN) {
-            task->remote = REMOTE_NONE;
-            weft__task_adopt(worker, task);
-        } else {
-            weft__shared_arrived(task);
-        }
+        open_task(worker, (struct task *)(entry & ~ENTRY_IS_TASK));
         return;
     }
     struct weft_post *post = (struct weft_post *)entry;
@@ -89,7 +113,9 @@ static void run_entry(struct worker *worker, uintptr_t entry)
     void *arg = post->arg;
     /* release: the poster that finds it free may write the node again; pairs with weft_post() */
     atomic_store_explicit(&post_words(post)->is_queued, 0, memory_order_release);
+    core_leave(worker);
     fn(arg);
+    core_enter(worker);
 }
 
 void weft__inbox_drain(struct worker *worker)
@@ -118,12 +144,23 @@ void weft__inbox_discard(struct worker *worker)
         uintptr_t next = *entry_next(entry);
         if (entry & ENTRY_IS_TASK) {
             struct task *task = (struct task *)(entry & ~ENTRY_IS_TASK);
-            if (task->remote == REMOTE_SPAWN) weft__task_drop_foreign(worker, task);
+            weft__shared_lock();
+            unsigned requests = take_requests(worker, task);
+            weft__shared_unlock();
+            if (requests & REMOTE_SPAWN) weft__task_drop_foreign(worker, task);
         } else {
             struct weft_post *post = (struct weft_post *)entry;
             atomic_store_explicit(&post_words(post)->is_queued, 0, memory_order_release);
         }
         entry = next;
+    }
+}
+
+void weft__post_to(struct worker *worker, struct weft_post *post)
+{
+    /* acquire: pairs with the release in run_entry() */
+    if (atomic_exchange_explicit(&post_words(post)->is_queued, 1, memory_order_acquire) == 0) {
+        weft__inbox_push(worker, (uintptr_t)post);
     }
 }
 
@@ -134,10 +171,7 @@ int weft_post(struct weft_runtime *handle, struct weft_post *post)
     struct runtime *runtime = weft__runtime_enter(handle);
     if (!runtime) return -ESRCH;
 
-    /* acquire: pairs with the release in run_entry() */
-    if (atomic_exchange_explicit(&post_words(post)->is_queued, 1, memory_order_acquire) == 0) {
-        weft__inbox_push(&runtime->worker, (uintptr_t)post);
-    }
+    weft__post_to(&runtime->worker, post);
     weft__runtime_leave(handle);
     return 0;
 }

@@ -16,6 +16,7 @@ int weft__ready_open(struct ready *ready)
     if (!ready->batches) return -ENOMEM;
 
     ready->batch_mask = READY_BATCHES_MIN - 1;
+    ready->public.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     return 0;
 }
 
@@ -46,6 +47,9 @@ int weft__ready_reserve_batch(struct ready *ready)
 struct task *weft__ready_pick_slow(struct ready *ready)
 {
     if (ready->is_shuffled) return pick_random(ready);
+
+    /* What is public comes when nothing else is ready, or in the place of the oldest batch. */
+    if (ready->batch_count == 0) (void)weft__ready_take_back(ready);
 
     struct task *slot = ready->slot;
     ready->slot = NULL;

@@ -9,6 +9,8 @@
 #ifndef WEFT_CORE_READY_H
 #define WEFT_CORE_READY_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -18,17 +20,29 @@
 enum {
     READY_SLOT_RUN = 16,         /* the slot runs at most so often in a row */
     READY_UNSTARTED_RUN = 8,     /* after so many unstarted in a row, one woken task */
-    READY_SLICES_PER_TURN = 256, /* then the worker polls */
+    READY_SLICES_PER_TURN = 256, /* then the worker looks around */
     READY_CLOCK_PERIOD = 64,     /* each so many slices it looks at the clock ... */
-    READY_TURN_NS = 100000,      /* ... and polls if the turn has lasted this long */
+    READY_TURN_NS = 100000,      /* ... and looks around if the turn has lasted this long */
     READY_BUDGET = 128,          /* weft operations per slice */
     READY_BATCHES_MIN = 64,
+    READY_PUBLIC_MAX = 64, /* chunks that other workers may take */
 };
 
 /* Unstarted tasks spawned in one slice: a FIFO list. */
 struct batch {
     struct task *head;
     struct task *tail;
+    bool is_pinned;  /* none of it may go to another worker */
+    uint64_t number; /* in the deque: which one it is */
+};
+
+/* Batches that other workers may take: a ring, the oldest at `first`. */
+struct public_deque {
+    pthread_mutex_t lock;
+    atomic_uint count; /* changed under the lock, read without */
+    unsigned first;
+    uint64_t pushed; /* ever */
+    struct batch chunks[READY_PUBLIC_MAX];
 };
 
 struct ready {
@@ -44,6 +58,8 @@ struct ready {
     size_t batch_count;
     bool batch_is_open; /* the newest batch belongs to the running slice */
     bool oldest_is_due; /* a period is over: the next slow pick is of the oldest batch */
+    struct task *mark;  /* in the open batch: its tail when chunks were last published, or NULL */
+    struct public_deque public; /* with several workers: core/steal.c */
 
     struct random shuffle; /* test only: */
     bool is_shuffled;      /* picks at random instead */
@@ -54,6 +70,9 @@ void weft__ready_close(struct ready *ready);
 
 /* Makes room for one more batch: 0 or -ENOMEM. */
 int weft__ready_reserve_batch(struct ready *ready);
+
+/* In steal.c: the ring is empty, and gets the newest public batch, if there is one. */
+bool weft__ready_take_back(struct ready *ready);
 
 /* Any task, or NULL; the orders of the slow cases. */
 struct task *weft__ready_pick_slow(struct ready *ready);
@@ -89,6 +108,7 @@ static inline void ready_push_unstarted(struct ready *ready, struct task *task)
         return;
     }
     ready->batch_is_open = true;
+    ready->mark = NULL;
     ready->batches[(ready->batch_first + ready->batch_count++) & ready->batch_mask] =
         (struct batch){.head = task, .tail = task};
 }
@@ -104,9 +124,18 @@ static inline struct task *ready_pop_newest(struct ready *ready)
     return task;
 }
 
+/* None of the newest batch may go to another worker. There is one. */
+static inline void ready_pin_newest(struct ready *ready)
+{
+    ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask].is_pinned =
+        true;
+}
+
 static inline bool ready_is_empty(const struct ready *ready)
 {
-    return !ready->slot && !ready->head && ready->batch_count == 0;
+    /* relaxed: only its worker makes it greater */
+    return !ready->slot && !ready->head && ready->batch_count == 0 &&
+           atomic_load_explicit(&ready->public.count, memory_order_relaxed) == 0;
 }
 
 #endif

@@ -26,6 +26,8 @@ _Static_assert(sizeof(struct record_chunk) <= sizeof(struct task), "it takes a r
 
 static struct task *record_new(struct record_pool *pool);
 static void record_free(struct record_pool *pool, struct task *task);
+static void give_back(struct record_pool *pool, struct task *task);
+static bool take_returned(struct record_pool *pool);
 static bool add_chunk(struct record_pool *pool);
 static struct record_chunk *map_chunk(void);
 static void make_idle(struct record_chunk *chunk);
@@ -64,13 +66,51 @@ void weft__record_free(struct task *task)
 {
     struct record_pool *pool =
         atomic_load_explicit(&record_chunk(task)->pool, memory_order_relaxed);
-    if (likely(!pool->lock)) {
+    const struct worker *worker = weft__worker();
+    if (likely(worker && pool == &worker->records)) {
+        atomic_store_explicit(&task->shared, 0, memory_order_relaxed); /* PRIVATE */
         record_free(pool, task);
         return;
     }
+    if (!pool->lock) {
+        give_back(pool, task);
+        return;
+    }
     (void)pthread_mutex_lock(pool->lock);
+    atomic_store_explicit(&task->shared, 0, memory_order_relaxed); /* PRIVATE */
     record_free(pool, task);
     (void)pthread_mutex_unlock(pool->lock);
+}
+
+/* A record of another worker: a stack that its only consumer takes whole (Treiber 1986), so that
+ * there is no ABA problem. */
+static void give_back(struct record_pool *pool, struct task *task)
+{
+    atomic_store_explicit(&task->id, 0, memory_order_relaxed);
+    task->state = TASK_FREE;
+    struct task *head = atomic_load_explicit(&pool->returned, memory_order_relaxed);
+    do {
+        task->next = head;
+        /* release: pairs with take_returned() */
+    } while (!atomic_compare_exchange_weak_explicit(
+        &pool->returned, &head, task, memory_order_release, memory_order_relaxed));
+}
+
+/* Moves what others gave back to the free records; true if there was any. */
+static bool take_returned(struct record_pool *pool)
+{
+    if (!atomic_load_explicit(&pool->returned, memory_order_relaxed)) return false;
+    /* acquire: pairs with give_back() */
+    struct task *task = atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
+    while (task) {
+        struct task *next = task->next;
+        atomic_store_explicit(&task->shared, 0, memory_order_relaxed); /* PRIVATE */
+        task->next = pool->free;
+        pool->free = task;
+        pool->free_count++;
+        task = next;
+    }
+    return true;
 }
 
 static struct task *record_new(struct record_pool *pool)
@@ -80,13 +120,14 @@ static struct task *record_new(struct record_pool *pool)
         pool->next_id = atomic_fetch_add_explicit(&ids_taken, IDS_PER_BLOCK, memory_order_relaxed);
         pool->last_id = pool->next_id + IDS_PER_BLOCK;
     }
-    if (!pool->free && pool->fresh == pool->end && !add_chunk(pool)) return NULL;
+    bool is_empty = !pool->free && !take_returned(pool);
+    if (is_empty && pool->fresh == pool->end && !add_chunk(pool)) return NULL;
     return record_at_hand(pool);
 }
 
 static inline void record_free(struct record_pool *pool, struct task *task)
 {
-    WEFT_ASSERT(task_id(task) != 0);
+    WEFT_ASSERT(task->state != TASK_FREE);
     atomic_store_explicit(&task->id, 0, memory_order_relaxed);
     task->state = TASK_FREE;
     task->next = pool->free;
@@ -145,6 +186,7 @@ static void make_idle(struct record_chunk *chunk)
  */
 void weft__records_trim(struct record_pool *pool)
 {
+    (void)take_returned(pool);
     if (pool->free_count < pool->trimmed_count) pool->trimmed_count = pool->free_count;
     if (pool->free_count < pool->trimmed_count + 2 * RECORDS_PER_CHUNK) return;
 

@@ -36,6 +36,7 @@ struct record_pool {
     void *lock;                  /* pthread_mutex_t of a pool that several threads use; else NULL */
     struct record_chunk *chunks; /* all, newest first */
     size_t free_count;           /* records in `free` */
+    _Atomic(struct task *) returned; /* released by other workers; the owner takes them all */
     size_t trimmed_count;        /* free_count after the last trim */
 };
 

@@ -190,7 +190,7 @@ void weft__report_outliving(struct runtime *runtime)
 {
     if (!runtime->settings.reports_leaks) return;
     weft__runtime_visit(runtime, mark_ended, NULL);
-    if (runtime->is_cancelled) return; /* by a stop or a deadlock: they are on their way out */
+    if (runtime_is_cancelled(runtime)) return; /* by a stop or a deadlock: they are on their way out */
     size_t count = count_tasks(runtime, outlives_root);
     if (count == 0) return;
 

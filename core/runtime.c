@@ -23,6 +23,8 @@
 #include "core/park.h"
 #include "core/post.h"
 #include "core/report.h"
+#include "core/share.h"
+#include "core/steal.h"
 
 /* The live runtimes of the process, for calls that have only a task's handle. */
 static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -62,9 +64,12 @@ static int run(const struct weft_config *config, weft_fn root, void *arg, bool *
     if (result == 0) {
         runtime->root = handle.slot;
         runtime->root->flags |= TASK_ROOT | TASK_DETACHED;
+        ready_pin_newest(&worker->ready);
         weft__worker_loop(worker);
         result = weft__runtime_end(runtime, ret_has_survivors);
     } else {
+        runtime_shut(runtime);
+        weft__crew_stop(runtime);
         runtime_close(runtime);
     }
     weft__worker_set(NULL);
@@ -78,17 +83,26 @@ free_runtime:
 static int runtime_result(const struct runtime *runtime)
 {
     if (runtime->is_deadlocked) return -EDEADLK;
-    if (worker_live(&runtime->worker) > 0 && runtime->root_result == 0) return -EBUSY;
+    if (weft__runtime_live(runtime) > 0 && runtime->root_result == 0) return -EBUSY;
     return runtime->root_result;
 }
 
 int weft__runtime_end(struct runtime *runtime, bool *ret_has_survivors)
 {
     runtime_shut(runtime);
+    weft__crew_stop(runtime);
     int result = runtime_result(runtime);
+    bool has_survivors = weft__runtime_live(runtime) > 0 || runtime->crew.has_lost_thread;
     runtime_close(runtime);
-    *ret_has_survivors = worker_live(&runtime->worker) > 0;
+    *ret_has_survivors = has_survivors;
     return result;
+}
+
+static void free_workers(struct runtime *runtime)
+{
+    if (runtime->fd_users) weft__fd_users_close(runtime->fd_users);
+    free(runtime->fd_users);
+    free(runtime->workers);
 }
 
 int weft__runtime_open(struct runtime *runtime, const struct weft_config *config)
@@ -103,17 +117,33 @@ int weft__runtime_open(struct runtime *runtime, const struct weft_config *config
     handle->runtime = runtime;
     runtime->foreign_lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
     weft__records_open(&runtime->foreign_records, &runtime->foreign_lock);
-    weft__fds_open(&runtime->fds);
 
+    result = -ENOMEM;
+    runtime->worker_count = runtime->settings.config.workers;
+    runtime->has_many = runtime->worker_count > 1;
+    bool is_unheard_of = runtime->has_many && runtime->host.is_hosted && runtime->settings.is_virtual;
+    if (is_unheard_of) { /* nobody would know when all workers and the host rest */
+        result = -ENOTSUP;
+        goto free_handle;
+    }
+    runtime->workers = calloc(runtime->worker_count, sizeof *runtime->workers);
+    if (!runtime->workers) goto free_handle;
+    if (runtime->has_many) {
+        runtime->fd_users = calloc(1, sizeof *runtime->fd_users);
+        if (!runtime->fd_users) goto free_workers;
+    }
+    runtime->workers[0] = &runtime->worker;
     result = weft__worker_open(&runtime->worker, runtime);
-    if (result < 0) goto free_handle;
+    if (result < 0) goto free_workers;
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         bool force = runtime->settings.config.flags & WEFT_OVERFLOW_FORCE;
         result = weft__overflow_acquire(&runtime->worker.stacks, force);
         if (result < 0) goto close_worker;
     }
-    result = weft__report_open(runtime);
+    result = weft__crew_open(runtime);
     if (result < 0) goto release_overflow;
+    result = weft__report_open(runtime);
+    if (result < 0) goto close_crew;
 
     (void)pthread_mutex_lock(&runtimes_lock);
     runtime->next = runtimes;
@@ -123,17 +153,28 @@ int weft__runtime_open(struct runtime *runtime, const struct weft_config *config
     atomic_store_explicit(&handle->gate, GATE_OPEN, memory_order_release);
     return 0;
 
+close_crew:
+    weft__crew_stop(runtime);
+    weft__crew_close(runtime);
 release_overflow:
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         weft__overflow_release(&runtime->worker.stacks);
     }
 close_worker:
     weft__worker_close(&runtime->worker);
+free_workers:
+    free_workers(runtime);
 free_handle:
-    weft__fds_close(&runtime->fds);
     (void)pthread_mutex_destroy(&runtime->foreign_lock);
     free(handle);
     return result;
+}
+
+/* Every task. Workers but the calling one may be running still, if not. */
+static bool has_ended(const struct runtime *runtime)
+{
+    if (!runtime->has_many) return weft__runtime_live(runtime) == 0;
+    return atomic_load_explicit(&runtime->crew.is_finished, memory_order_relaxed);
 }
 
 /* Shuts the gate, and lets what came through it before have its effect: a post that was accepted
@@ -146,8 +187,9 @@ static void runtime_shut(struct runtime *runtime)
     while (atomic_load_explicit(&handle->gate, memory_order_acquire) != 0)
         (void)sched_yield();
 
-    if (worker_live(&runtime->worker) > 0 || runtime->is_given_up)
-        return; /* not even those ended */
+    bool is_given_up = atomic_load_explicit(&runtime->is_given_up, memory_order_relaxed);
+    if (!has_ended(runtime) || is_given_up) return; /* not even those ended */
+    atomic_store_explicit(&runtime->crew.is_finished, false, memory_order_relaxed);
     weft__inbox_drain(&runtime->worker);
     weft__worker_loop(&runtime->worker);
 }
@@ -171,12 +213,12 @@ static void runtime_close(struct runtime *runtime)
     *link = runtime->next;
     (void)pthread_mutex_unlock(&runtimes_lock);
 
-    runtime_shut(runtime); /* again: without a root it is open still */
     handle->runtime = NULL;
-    weft__inbox_discard(&runtime->worker);
+    for (unsigned i = 0; i < runtime->worker_count; i++)
+        weft__inbox_discard(runtime->workers[i]);
 
     weft__report_leaks(runtime);
-    if (worker_live(&runtime->worker) > 0) weft__report_survivors(runtime);
+    if (weft__runtime_live(runtime) > 0) weft__report_survivors(runtime);
     weft__report_close(runtime);
     weft__runtime_visit(runtime, free_belongings, NULL);
     weft__shared_lock(); /* who has woken the last task there may be on its way out still */
@@ -184,9 +226,10 @@ static void runtime_close(struct runtime *runtime)
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         weft__overflow_release(&runtime->worker.stacks);
     }
+    weft__crew_close(runtime);
     weft__worker_close(&runtime->worker);
     weft__records_close(&runtime->foreign_records);
-    weft__fds_close(&runtime->fds);
+    if (!runtime->crew.has_lost_thread) free_workers(runtime);
     (void)pthread_mutex_destroy(&runtime->foreign_lock);
     runtime->handle = NULL;
     (void)weft_runtime_unref(handle);
@@ -203,24 +246,81 @@ void weft__runtime_visit(struct runtime *runtime,
                          void (*visit)(struct task *task, void *arg),
                          void *arg)
 {
-    weft__records_visit(&runtime->worker.records, visit, arg);
+    for (unsigned i = 0; i < runtime->worker_count; i++)
+        weft__records_visit(&runtime->workers[i]->records, visit, arg);
+    weft__runtime_visit_foreign(runtime, visit, arg);
+}
+
+void weft__runtime_visit_foreign(struct runtime *runtime,
+                                 void (*visit)(struct task *task, void *arg),
+                                 void *arg)
+{
+    weft__shared_lock(); /* before the other one, as where a task is released */
     (void)pthread_mutex_lock(&runtime->foreign_lock); /* recursive: the visitor may release */
     weft__records_visit(&runtime->foreign_records, visit, arg);
     (void)pthread_mutex_unlock(&runtime->foreign_lock);
+    weft__shared_unlock();
+}
+
+uint64_t weft__runtime_live(const struct runtime *runtime)
+{
+    uint64_t live = 0; /* one worker's part may be below zero: where stolen tasks ended */
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        const struct worker *worker = runtime->workers[i];
+        if (worker) live += worker->tasks_total - worker->tasks_ended;
+    }
+    return live;
 }
 
 static void refresh_live(struct task *task, void *arg)
 {
-    (void)arg;
-    /* Then it looks when it is adopted. Of a task that sleeps the word is other threads'. */
-    bool is_on_its_way = task->state == TASK_UNSTARTED && task->remote == REMOTE_SPAWN;
-    if (task->state != TASK_ENDED && !is_on_its_way) weft__scope_refresh(task);
+    struct worker *worker = arg;
+    if (likely(!is_shared(&task->shared))) {
+        if (task->state != TASK_ENDED) weft__scope_refresh(task);
+        return;
+    }
+    weft__shared_lock();
+    unsigned remote = atomic_load_explicit(&task->remote, memory_order_relaxed);
+    /* one that is on its way looks when it is adopted */
+    if (task_id(task) != 0 && !(remote & (REMOTE_ENDED | REMOTE_SPAWN))) {
+        if (task->worker == worker) {
+            weft__scope_refresh(task);
+        } else {
+            weft__mail(task, REMOTE_WALK);
+        }
+    }
+    weft__shared_unlock();
+}
+
+/* The tasks whose records are this worker's, wherever they run. In an operation. */
+static void refresh_records(struct worker *worker)
+{
+    weft__records_visit(&worker->records, refresh_live, worker);
+    if (worker->index == 0) weft__runtime_visit_foreign(worker->runtime, refresh_live, worker);
+}
+
+static void refresh_there(void *arg)
+{
+    struct worker *worker = arg;
+    core_enter(worker);
+    refresh_records(worker);
+    core_leave(worker);
 }
 
 void weft__runtime_cancel_all(struct runtime *runtime)
 {
-    runtime->is_cancelled = true;
-    weft__runtime_visit(runtime, refresh_live, NULL);
+    struct worker *self = weft__worker();
+    atomic_store_explicit(&runtime->is_cancelled, true, memory_order_relaxed);
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        struct worker *worker = runtime->workers[i];
+        if (worker == self) {
+            refresh_records(worker);
+        } else {
+            worker->refresh_post.fn = refresh_there;
+            worker->refresh_post.arg = worker;
+            weft__post_to(worker, &worker->refresh_post);
+        }
+    }
 }
 
 /* ---- the handle ---- */
@@ -279,7 +379,10 @@ int weft_runtime_unref(struct weft_runtime *handle)
 
 static void stop_now(void *arg)
 {
+    struct worker *worker = weft__worker();
+    core_enter(worker);
     weft__runtime_cancel_all(arg);
+    core_leave(worker);
 }
 
 int weft_runtime_stop(struct weft_runtime *handle)
@@ -298,6 +401,21 @@ int weft_runtime_stop(struct weft_runtime *handle)
     return 0;
 }
 
+/* In turn: other threads know nothing of the workers' load. */
+static struct worker *choose_worker(struct runtime *runtime,
+                                    struct task *task,
+                                    const struct weft_spawn_options *options)
+{
+    if (!runtime->has_many || (options && options->placement == WEFT_HERE)) return &runtime->worker;
+    if (options && options->placement == WEFT_SPREAD) {
+        task->flags |= TASK_SPREAD;
+        return weft__spread_choose(runtime);
+    }
+    unsigned turn =
+        atomic_fetch_add_explicit(&runtime->crew.next_foreign, 1, memory_order_relaxed);
+    return runtime->workers[turn % runtime->worker_count];
+}
+
 int weft_runtime_spawn_at(struct weft_runtime *handle,
                           weft_task *ret,
                           const struct weft_spawn_options *options,
@@ -313,8 +431,9 @@ int weft_runtime_spawn_at(struct weft_runtime *handle,
     struct spawn_request request = {
         .ret = ret, .options = options, .fn = fn, .arg = arg, .site = site};
     int result = 0;
-    if (weft__worker() == &runtime->worker) {
-        result = weft__spawn(&runtime->worker, &request);
+    struct worker *worker = weft__worker();
+    if (worker && worker->runtime == runtime) {
+        result = weft__spawn(worker, &request);
     } else if (weft__host_is_here(runtime)) {
         result = weft__spawn(&runtime->worker, &request);
         weft__host_rouse(runtime);
@@ -323,10 +442,10 @@ int weft_runtime_spawn_at(struct weft_runtime *handle,
         (void)pthread_mutex_lock(&runtime->foreign_lock); /* no visitor sees it half made */
         result = weft__task_prepare(&runtime->foreign_records, &request, &task);
         if (result == 0) {
-            task->worker = &runtime->worker;
-            task->remote = REMOTE_SPAWN;
+            task->worker = choose_worker(runtime, task, options);
+            atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
             if (ret) *ret = task_handle(task);
-            weft__inbox_push_task(task);
+            weft__mail(task, REMOTE_SPAWN);
         }
         (void)pthread_mutex_unlock(&runtime->foreign_lock);
     }
@@ -349,12 +468,49 @@ struct cancel_request {
     weft_task task;
 };
 
+/* On a worker that the task ran on, or was to run on. It may have been stolen since: then the
+ * request follows it. */
 static void cancel_there(void *arg)
 {
     struct cancel_request *request = arg;
+    struct worker *worker = weft__worker();
+    core_enter(worker);
+    weft__shared_lock();
     struct task *task = task_of_handle(request->task);
-    if (task) weft__task_cancel(task);
-    free(request);
+    struct worker *there = task ? weft__task_worker(task) : worker;
+    bool is_here = there == worker;
+    if (is_here && task && !weft__task_has_ended(task)) weft__task_cancel(task);
+    if (!is_here) weft__post_to(there, &request->post);
+    weft__shared_unlock();
+    core_leave(worker);
+    if (is_here) free(request);
+}
+
+/* Whom to ask: the worker that the task of a live handle runs on, or has run on. With the lock. */
+static struct worker *find_worker(struct runtime *runtime, const struct task *task)
+{
+    const struct record_pool *pool = record_pool(task);
+    bool is_here = pool == &runtime->foreign_records;
+    for (unsigned i = 0; i < runtime->worker_count && !is_here; i++)
+        is_here = pool == &runtime->workers[i]->records;
+    return is_here ? weft__task_worker(task) : NULL;
+}
+
+static int cancel_in(struct runtime *runtime, struct cancel_request *request)
+{
+    struct weft_runtime *handle = runtime->handle;
+    if (!weft__runtime_enter(handle)) return -ESRCH;
+    int result = -ESRCH;
+    weft__shared_lock();
+    struct task *task = task_of_handle(request->task);
+    struct worker *worker = task ? find_worker(runtime, task) : NULL;
+    if (worker) {
+        weft__post_to(worker, &request->post);
+        result = 0;
+    }
+    weft__shared_unlock();
+    weft__runtime_leave(handle);
+    return result;
 }
 
 int weft__cancel_from_elsewhere(weft_task handle)
@@ -366,12 +522,8 @@ int weft__cancel_from_elsewhere(weft_task handle)
 
     int result = -ESRCH;
     (void)pthread_mutex_lock(&runtimes_lock);
-    for (struct runtime *runtime = runtimes; runtime; runtime = runtime->next) {
-        const struct record_pool *pool = record_pool(handle.slot);
-        if (pool != &runtime->worker.records && pool != &runtime->foreign_records) continue;
-        result = weft_post(runtime->handle, &request->post);
-        break;
-    }
+    for (struct runtime *runtime = runtimes; runtime && result < 0; runtime = runtime->next)
+        result = cancel_in(runtime, request);
     (void)pthread_mutex_unlock(&runtimes_lock);
     if (result < 0) free(request);
     return result;
@@ -397,6 +549,18 @@ size_t weft__runtimes_hold(struct weft_runtime **ret, size_t max)
     }
     (void)pthread_mutex_unlock(&runtimes_lock);
     return count;
+}
+
+unsigned weft_worker_index(void)
+{
+    const struct worker *worker = weft__worker();
+    return worker ? worker->index : 0;
+}
+
+unsigned weft_worker_count(void)
+{
+    const struct worker *worker = weft__worker();
+    return worker ? worker->runtime->worker_count : 0;
 }
 
 /* ---- the native loop ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A runtime: its workers, its root scope, its descriptors, and the counted public handle.
+ * A runtime: its workers, its root scope, and the counted public handle.
  */
 #ifndef WEFT_CORE_RUNTIME_H
 #define WEFT_CORE_RUNTIME_H
@@ -12,7 +12,8 @@
 
 #include <weft/runtime.h>
 
-#include "core/fdtable.h"
+#include "core/crew.h"
+#include "core/fd_users.h"
 #include "core/host.h"
 #include "core/record.h"
 #include "core/scope.h"
@@ -44,17 +45,21 @@ struct weft_runtime {
 struct runtime {
     struct weft_runtime *handle;
     struct settings settings;
-    struct worker worker; /* worker 0; the calling thread of weft_run() or weft_attach() */
+    struct worker worker; /* number 0; the calling thread of weft_run() or weft_attach() */
+    struct worker **workers; /* all, by number */
+    unsigned worker_count;
+    bool has_many;    /* workers: what is private may become shared */
+    struct fd_users *fd_users; /* with many workers */
+    struct crew crew; /* how they start, rest and end; core/crew.h */
     struct host host;
-    struct fdtable fds;
     struct record_pool foreign_records; /* of weft_runtime_spawn(), behind foreign_lock */
     pthread_mutex_t foreign_lock;
     struct task *root; /* NULL once it has ended, and in a host's loop */
     int root_result;
-    bool is_cancelled; /* the root scope is */
+    atomic_bool is_cancelled; /* the root scope is; relaxed */
     bool is_over;      /* the root has ended: everything else is being cancelled */
     bool is_deadlocked;
-    bool is_given_up; /* survivors cannot be woken: they are never resumed */
+    atomic_bool is_given_up; /* survivors cannot be woken: they are never resumed */
     int64_t grace_end_ns;
     atomic_bool stop_requested;
     struct weft_post stop_post;
@@ -74,8 +79,21 @@ void weft__runtime_visit(struct runtime *runtime,
                          void (*visit)(struct task *task, void *arg),
                          void *arg);
 
+/* Of those that other threads spawned. */
+void weft__runtime_visit_foreign(struct runtime *runtime,
+                                 void (*visit)(struct task *task, void *arg),
+                                 void *arg);
+
 /* Cancels the root scope. */
 void weft__runtime_cancel_all(struct runtime *runtime);
+
+static inline bool runtime_is_cancelled(const struct runtime *runtime)
+{
+    return atomic_load_explicit(&runtime->is_cancelled, memory_order_relaxed);
+}
+
+/* Tasks that have not ended. The other workers rest, or are gone. */
+uint64_t weft__runtime_live(const struct runtime *runtime);
 
 /* Counts the caller in if the runtime is open (then leave must follow); any thread, signals. */
 struct runtime *weft__runtime_enter(struct weft_runtime *handle);

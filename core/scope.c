@@ -7,14 +7,23 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/chan_shared.h"
 #include "core/park.h"
 #include "core/runtime.h"
+#include "core/share.h"
 #include "core/time.h"
 
 _Static_assert(sizeof(struct scope) <= sizeof(struct weft_scope), "part of the ABI");
 
 static int open_scope(struct scope *scope, unsigned flags, const char *site);
-static void wait_for_child(struct worker *worker, struct scope *scope);
+static bool begin_on(struct worker *worker, const struct scope *scope);
+static void end_on(struct worker *worker, bool is_locked);
+static int wait_on(struct worker *worker,
+                   struct scope *scope,
+                   const struct wait_kind *kind,
+                   bool is_locked);
+static void child_ended(struct worker *worker, struct scope *scope, struct task *task, bool taken);
+static int close_slowly(struct worker *worker, struct scope *scope);
 static int own_status(const struct scope *scope);
 static int check_owned(struct worker *worker, const struct scope *scope);
 
@@ -23,6 +32,7 @@ static const struct wait_kind close_wait = {.name = "scope close", .abandon = NU
 
 static bool next_abandon(struct task *task)
 {
+    if (unlikely(task->worker->runtime->has_many)) return weft__shared_abandon(task);
     list_remove(&task->wait.waiter.link);
     return true;
 }
@@ -33,12 +43,14 @@ static const struct wait_kind next_wait = {.name = "scope next", .abandon = next
 
 static int open_scope(struct scope *scope, unsigned flags, const char *site)
 {
-    scope->flags = 0; /* closing it is harmless if this fails */
+    scope_set_flags(scope, 0); /* closing it is harmless if this fails */
     struct worker *worker = weft__worker();
     if (unlikely(!worker || !worker->current)) return weft__not_in_task();
     struct task *self = worker->current;
 
-    scope->flags = SCOPE_OPEN | flags;
+    scope_set_flags(scope, SCOPE_OPEN | flags);
+    atomic_init(&scope->shared, PRIVATE);
+    atomic_init(&scope->is_asked, false);
     scope->failure = 0;
     scope->parent = self->scope;
     scope->owner = self;
@@ -49,7 +61,7 @@ static int open_scope(struct scope *scope, unsigned flags, const char *site)
     scope->ret_status = NULL;
     scope->site = site;
     scope->joinable = 0;
-    self->flags |= TASK_LINKED;
+    task_set_flag(self, TASK_LINKED);
     self->scope = scope;
     if (unlikely(self->interrupt || self->no_sleep || flags)) weft__scope_refresh(self);
     return 0;
@@ -130,9 +142,20 @@ int(weft_scope_spawn)(struct weft_scope *scope, weft_task *ret, weft_fn fn, void
     return weft_scope_spawn_at(scope, ret, fn, arg, NULL);
 }
 
-void weft__scope_child_ended(struct task *task, bool taken)
+void weft__scope_child_ended(struct worker *worker, struct task *task, bool taken)
 {
     struct scope *scope = task->home;
+    if (likely(!is_shared(&scope->shared))) {
+        child_ended(worker, scope, task, taken);
+        return;
+    }
+    weft__shared_lock();
+    child_ended(worker, scope, task, taken);
+    weft__shared_unlock();
+}
+
+static void child_ended(struct worker *worker, struct scope *scope, struct task *task, bool taken)
+{
     list_remove(&task->sibling);
     if (!taken) {
         list_push_back(&scope->ended, &task->sibling);
@@ -140,17 +163,32 @@ void weft__scope_child_ended(struct task *task, bool taken)
         scope->joinable--;
     }
 
-    bool is_echo = task->result == -ECANCELED && scope->flags & SCOPE_CANCELLED;
+    bool is_echo = task->result == -ECANCELED && scope_is_cancelled(scope);
     if (task->result < 0 && !is_echo && scope->failure == 0) {
         scope->failure = task->result;
-        weft__scope_cancel(scope);
+        weft__scope_cancel(worker, scope);
     }
     struct list_node *link = list_first(&scope->waiters);
     if (!link) return;
     struct task *owner = waiter_of_link(link)->task;
     if (owner->wait.kind == &close_wait && !list_is_empty(&scope->children)) return;
     list_remove(link);
-    weft__wake(owner, 0);
+    if (likely(owner->worker == worker)) {
+        weft__wake(owner, 0);
+    } else {
+        weft__shared_complete(waiter_of_link(link), 0);
+    }
+}
+
+/* Takes a child that has ended: 0; -ESRCH: there will be none; -EAGAIN: wait for one. */
+static int take_child(struct scope *scope, weft_task *ret, int *ret_result)
+{
+    if (list_is_empty(&scope->ended)) return scope->joinable == 0 ? -ESRCH : -EAGAIN;
+    struct task *child = container_of(list_first(&scope->ended), struct task, sibling);
+    if (ret) *ret = task_handle(child);
+    if (ret_result) *ret_result = child->result;
+    weft__task_release(child);
+    return 0;
 }
 
 int weft_scope_next(struct weft_scope *public_scope, weft_task *ret, int *ret_result)
@@ -163,19 +201,17 @@ int weft_scope_next(struct weft_scope *public_scope, weft_task *ret, int *ret_re
     result = weft__enter(worker, self);
     if (result < 0) return result;
 
-    while (list_is_empty(&scope->ended)) {
-        if (scope->joinable == 0) return -ESRCH;
-        if (self->no_sleep) return self->no_sleep;
-        weft__wait_for(self, &next_wait, scope, NULL);
-        list_push_back(&scope->waiters, &self->wait.waiter.link);
-        result = weft__park(worker, self);
+    for (;;) {
+        bool is_locked = begin_on(worker, scope);
+        result = take_child(scope, ret, ret_result);
+        if (result == -EAGAIN && self->no_sleep) result = self->no_sleep;
+        if (result != -EAGAIN) {
+            end_on(worker, is_locked);
+            return result;
+        }
+        result = wait_on(worker, scope, &next_wait, is_locked);
         if (result < 0) return result;
     }
-    struct task *child = container_of(list_first(&scope->ended), struct task, sibling);
-    if (ret) *ret = task_handle(child);
-    if (ret_result) *ret_result = child->result;
-    weft__task_release(child);
-    return 0;
 }
 
 /* ---- end ---- */
@@ -190,10 +226,50 @@ static int check_owned(struct worker *worker, const struct scope *scope)
 
 int weft_scope_cancel(struct weft_scope *scope)
 {
-    if (!weft__worker()) return weft__not_in_task();
+    struct worker *worker = weft__worker();
+    if (!worker) return weft__not_in_task();
     if (!scope_is_open(scope_of(scope))) return -EINVAL;
-    weft__scope_cancel(scope_of(scope));
+    bool is_mine = scope_of(scope)->owner->worker == worker;
+    if (unlikely(!is_mine)) weft__share_scope(scope_of(scope), worker);
+    core_enter(worker);
+    weft__scope_cancel(worker, scope_of(scope));
+    core_leave(worker);
     return 0;
+}
+
+/* An operation on the caller's scope, which others may have children in: true if under the lock. */
+static inline bool begin_on(struct worker *worker, const struct scope *scope)
+{
+    core_enter(worker);
+    bool is_locked = is_shared(&scope->shared);
+    if (unlikely(is_locked)) weft__shared_lock();
+    return is_locked;
+}
+
+static inline void end_on(struct worker *worker, bool is_locked)
+{
+    if (unlikely(is_locked)) weft__shared_unlock();
+    core_leave(worker);
+}
+
+/* Ends the operation, and sleeps until a child has ended. */
+static int wait_on(struct worker *worker,
+                   struct scope *scope,
+                   const struct wait_kind *kind,
+                   bool is_locked)
+{
+    struct task *self = worker->current;
+    weft__wait_for(self, kind, scope, NULL);
+    list_push_back(&scope->waiters, &self->wait.waiter.link);
+    if (unlikely(is_locked)) weft__shared_unlock();
+    return weft__park(worker, self);
+}
+
+/* Private, without children, and nothing has happened in it. */
+static bool is_plain(const struct scope *scope)
+{
+    return scope_flags(scope) == SCOPE_OPEN && !is_shared(&scope->shared) && !scope->failure &&
+           list_is_empty(&scope->children) && list_is_empty(&scope->ended);
 }
 
 int weft_scope_close(struct weft_scope *public_scope)
@@ -205,42 +281,55 @@ int weft_scope_close(struct weft_scope *public_scope)
     struct task *self = worker->current;
     if (self->scope != scope) return -EINVAL;
 
-    while (!list_is_empty(&scope->children))
-        wait_for_child(worker, scope);
+    core_enter(worker);
+    if (likely(is_plain(scope) && !self->interrupt && !self->no_sleep)) {
+        weft__timer_remove(&worker->timers, &scope->timer);
+        self->scope = scope->parent;
+        scope_set_flags(scope, 0);
+        core_leave(worker);
+        return 0;
+    }
+    return close_slowly(worker, scope);
+}
 
-    result = scope->failure ? scope->failure : own_status(scope);
+/* There is something to wait for, to release or to report. */
+__attribute__((noinline)) static int close_slowly(struct worker *worker, struct scope *scope)
+{
+    struct task *self = worker->current;
+    bool is_locked = begin_on(worker, scope);
+    while (!list_is_empty(&scope->children)) {
+        (void)wait_on(worker, scope, &close_wait, is_locked); /* the last child wakes it */
+        is_locked = begin_on(worker, scope);
+    }
+    int result = scope->failure ? scope->failure : own_status(scope);
     while (!list_is_empty(&scope->ended)) {
         weft__task_release(container_of(list_first(&scope->ended), struct task, sibling));
     }
     weft__timer_remove(&worker->timers, &scope->timer);
     self->scope = scope->parent;
-    unsigned flags = scope->flags;
-    scope->flags = 0;
-    if (unlikely(flags != SCOPE_OPEN || self->interrupt || self->no_sleep)) {
+    unsigned flags = scope_flags(scope);
+    scope_set_flags(scope, 0);
+    if (unlikely(flags != SCOPE_OPEN || is_locked || self->interrupt || self->no_sleep)) {
         weft__scope_refresh(self);
     }
+    end_on(worker, is_locked);
     return result;
-}
-
-static void wait_for_child(struct worker *worker, struct scope *scope)
-{
-    struct task *self = worker->current;
-    weft__wait_for(self, &close_wait, scope, NULL);
-    list_push_back(&scope->waiters, &self->wait.waiter.link);
-    (void)weft__park(worker, self); /* nothing but the last child wakes it */
 }
 
 static int own_status(const struct scope *scope)
 {
-    if (scope->flags & SCOPE_CANCELLED) return -ECANCELED;
-    return scope->flags & SCOPE_EXPIRED ? -ETIMEDOUT : 0;
+    if (scope_is_cancelled(scope)) return -ECANCELED;
+    return scope_flags(scope) & SCOPE_EXPIRED ? -ETIMEDOUT : 0;
 }
 
 /* Closes a scope that its owner leaves without doing so: children are cancelled, and joined. There
  * is no place for the result. */
 static void abandon_scope(struct scope *scope)
 {
-    if (!list_is_empty(&scope->children)) weft__scope_cancel(scope);
+    struct worker *worker = weft__worker();
+    bool is_locked = begin_on(worker, scope);
+    if (!list_is_empty(&scope->children)) weft__scope_cancel(worker, scope);
+    end_on(worker, is_locked);
     (void)weft_scope_close((struct weft_scope *)(void *)scope);
 }
 
@@ -271,8 +360,9 @@ int weft_scope_set_deadline(struct weft_scope *public_scope, int64_t deadline_ns
     struct worker *worker = weft__worker();
     if (!worker) return weft__not_in_task();
     struct scope *scope = scope_of(public_scope);
-    if (!scope_is_open(scope) || scope->flags & SCOPE_TRY) return -EINVAL;
-    if (scope->flags & SCOPE_EXPIRED) return -ETIMEDOUT;
+    if (!scope_is_open(scope) || scope_flags(scope) & SCOPE_TRY) return -EINVAL;
+    if (scope->owner->worker != worker) return -EPERM;
+    if (scope_flags(scope) & SCOPE_EXPIRED) return -ETIMEDOUT;
 
     weft__timer_remove(&worker->timers, &scope->timer);
     if (deadline_ns == WEFT_FOREVER) return 0;

@@ -9,6 +9,7 @@
 #ifndef WEFT_CORE_SCOPE_H
 #define WEFT_CORE_SCOPE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@
 #include "core/wait.h"
 
 struct task;
+struct worker;
 
 /* Bits of scope.flags. */
 enum {
@@ -29,9 +31,13 @@ enum {
     SCOPE_TRY = 1 << 4,
 };
 
+/* Flags and timer are changed by the owner's worker only. The lists and counts are private to it,
+ * too, until the scope is shared. */
 struct scope {
-    unsigned flags;
-    int failure;          /* the first child result below zero that counts */
+    atomic_uint flags;       /* relaxed: tasks below it on other workers read them */
+    _Atomic(uint8_t) shared; /* enum sharing */
+    atomic_bool is_asked;    /* to be cancelled, by a task on another worker; under the lock */
+    int failure;             /* the first child result below zero that counts */
     struct scope *parent; /* NULL: the root scope, which has no struct */
     struct task *owner;   /* who opened it */
     struct timer timer;   /* the deadline */
@@ -48,27 +54,48 @@ static inline struct scope *scope_of(struct weft_scope *scope)
     return (struct scope *)(void *)scope;
 }
 
+static inline unsigned scope_flags(const struct scope *scope)
+{
+    return atomic_load_explicit(&scope->flags, memory_order_relaxed);
+}
+
+/* By its owner's worker. */
+static inline void scope_set_flags(struct scope *scope, unsigned flags)
+{
+    atomic_store_explicit(&scope->flags, flags, memory_order_relaxed);
+}
+
 /* False also for NULL, for what was closed, and for memory that was never opened. */
 static inline bool scope_is_open(const struct scope *scope)
 {
     const unsigned states = SCOPE_CANCELLED | SCOPE_EXPIRED | SCOPE_SHIELD | SCOPE_TRY;
-    return scope && (scope->flags & ~states) == SCOPE_OPEN;
+    return scope && (scope_flags(scope) & ~states) == SCOPE_OPEN;
 }
 
-/* Recomputes interrupt and no_sleep of one task; wakes it if that interrupts its sleep. */
+static inline bool scope_is_cancelled(const struct scope *scope)
+{
+    return scope_flags(scope) & SCOPE_CANCELLED ||
+           atomic_load_explicit(&scope->is_asked, memory_order_relaxed);
+}
+
+/* All below are called in an operation of the worker, and take the lock where it is needed.
+ *
+ * Recomputes interrupt and no_sleep of one task of the calling worker; wakes it if that interrupts
+ * its sleep. */
 void weft__scope_refresh(struct task *task);
 
 /* The scope's deadline has come. */
 void weft__scope_expire(struct scope *scope);
 
-void weft__scope_cancel(struct scope *scope);
+/* Of any task of the runtime. */
+void weft__scope_cancel(struct worker *worker, struct scope *scope);
 
-/* Everything inside a task whose cancellation flag was just set. */
-void weft__scope_cancel_task(struct task *task);
+/* The task and everything below it: something above, or its own cancellation mark, has changed. */
+void weft__scope_walk(struct task *task);
 
 /* A child has ended: takes it off the children; unless its result was `taken` already, keeps it
  * for a join; a failure cancels the rest; wakes the owner if it waits for this. */
-void weft__scope_child_ended(struct task *task, bool taken);
+void weft__scope_child_ended(struct worker *worker, struct task *task, bool taken);
 
 /* Closes whatever the ending task left open, last opened first. */
 void weft__scope_close_all(struct task *task);

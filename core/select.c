@@ -4,8 +4,9 @@
  *
  * The waiters lie in the caller's array of cases. Whoever completes one case fixes the winner and
  * takes the other waiters out before the task continues, so losing cases have no effect. A select
- * that includes shared channels does all this under weft__shared_lock, and whoever wants to
- * complete it through a local case must claim it first.
+ * that includes something shared does all this under weft__shared_lock, and whoever wants to
+ * complete it through a private case must claim it first. With several workers any case may become
+ * shared while the task sleeps.
  */
 #include "core/select.h"
 
@@ -31,7 +32,8 @@ struct look {
     size_t fallback; /* index of the default case, or NOTHING */
     int64_t now_ns;  /* 0: the clock was not read yet */
     bool is_ordered;
-    bool has_shared;
+    bool has_shared; /* something that the lock guards */
+    bool has_public; /* a channel of which other runtimes and threads know */
     bool has_fd;
     bool has_timer;
 };
@@ -43,7 +45,9 @@ static int select_park(struct worker *worker,
                        struct weft_case *cases,
                        size_t count);
 static int select_any(struct worker *worker, struct weft_case *cases, size_t count, unsigned flags);
+static int park_at_fds(struct worker *worker, struct task *self, const struct weft_case *cases);
 static int look_over(struct look *look);
+static bool needs_lock(const struct look *look);
 static int run(struct look *look, struct task *self);
 static int choose(struct look *look, size_t *ret_index);
 static int case_is_ready(struct look *look, struct weft_case *which);
@@ -81,33 +85,35 @@ int weft_select_from(struct weft_case *cases, size_t count, unsigned flags)
     if (unlikely(result)) return result;
 
     if (flags == 0) {
+        core_enter(worker);
         result = count <= CHOICE_EXACT_MAX ? select_few(worker, cases, count)
                                            : select_many(worker, cases, count);
-        if (result >= 0) return result;
         if (result == -EINPROGRESS && !self->no_sleep)
             return select_park(worker, self, cases, count);
+        core_leave(worker);
+        if (result >= 0) return result;
     }
     return select_any(worker, cases, count, flags);
 }
 
-/* ---- the usual select: channels of this runtime, and one of them is ready ---- */
+/* ---- the usual select: private channels, and one of them is ready ---- */
 
 enum { CASE_IDLE = 0, CASE_READY = 1, CASE_UNUSUAL = 2 };
 
 _Static_assert(WEFT_CASE_RECV == WEFT_CASE_SEND + 1, "tested as a range");
 
-static inline int glance(const struct runtime *runtime, const struct weft_case *which)
+static inline int glance(const struct worker *worker, const struct weft_case *which)
 {
     const struct weft_chan *chan = which->object;
     if (unlikely(which->kind - WEFT_CASE_SEND > WEFT_CASE_RECV - WEFT_CASE_SEND || !chan ||
-                 chan->runtime != runtime)) {
+                 !chan_is_private(chan, worker))) {
         return CASE_UNUSUAL;
     }
     return which->kind == WEFT_CASE_RECV ? chan_can_recv(chan) : chan_can_send(chan);
 }
 
 /* The index, or -EAGAIN if the select must be done in full. -EINPROGRESS, here and in the next two:
- * all are channels of this runtime, at least one, and none is ready. */
+ * all are private channels, at least one, and none is ready. */
 static inline int take_ready(struct weft_case *cases, size_t index)
 {
     struct weft_case *which = &cases[index];
@@ -121,10 +127,9 @@ static inline int take_ready(struct weft_case *cases, size_t index)
 /* All are looked at; each of the ready ones is taken equally often. */
 static inline int select_few(struct worker *worker, struct weft_case *cases, size_t count)
 {
-    const struct runtime *runtime = worker->runtime;
     unsigned ready = 0;
     for (size_t i = 0; i < count; i++) {
-        int found = glance(runtime, &cases[i]);
+        int found = glance(worker, &cases[i]);
         if (unlikely(found == CASE_UNUSUAL)) return -EAGAIN;
         ready |= (unsigned)found << i;
     }
@@ -145,7 +150,7 @@ static int select_many(struct worker *worker, struct weft_case *cases, size_t co
     weft__choice_open(&choice, &worker->random, count, false);
     size_t index = 0;
     while (weft__choice_next(&choice, &index)) {
-        int found = glance(worker->runtime, &cases[index]);
+        int found = glance(worker, &cases[index]);
         if (found == CASE_READY) return take_ready(cases, index);
         if (unlikely(found == CASE_UNUSUAL)) return -EAGAIN;
     }
@@ -167,7 +172,8 @@ __attribute__((noinline)) static int select_park(struct worker *worker,
         bool receives = cases[i].kind == WEFT_CASE_RECV;
         list_push_back(receives ? &chan->receivers : &chan->senders, &waiter->link);
     }
-    weft__wait_for(self, &select_wait, cases, NULL);
+    bool has_many = worker->runtime->has_many;
+    weft__wait_for(self, has_many ? &weft__select_shared_wait : &select_wait, cases, NULL);
     self->wait.count = count;
     return weft__park(worker, self);
 }
@@ -187,23 +193,82 @@ __attribute__((noinline)) static int select_any(struct worker *worker,
                         .is_ordered = flags & WEFT_ORDERED};
     int result = look_over(&look);
     if (unlikely(result < 0)) return result;
-    if (unlikely(look.has_shared)) {
+    core_enter(worker);
+    if (unlikely(needs_lock(&look))) {
         weft__shared_lock();
+        look.has_shared = true;
+        weft__expose(worker);
         result = run(&look, self);
         weft__shared_unlock(); /* a wake-up from now on waits in the inbox until we sleep */
     } else {
         result = run(&look, self);
     }
-    if (result != -EINPROGRESS) return result;
-    return weft__park(worker, self);
+    if (result == -EINPROGRESS) {
+        return look.has_fd ? park_at_fds(worker, self, cases) : weft__park(worker, self);
+    }
+    core_leave(worker);
+    return result;
 }
 
-/* A stale handle is anybody's: its case is ready. */
-static bool target_is_here(const struct look *look, const struct weft_case *which)
+/* A winner that waited for a descriptor attends to it from now on. */
+static int park_at_fds(struct worker *worker, struct task *self, const struct weft_case *cases)
 {
-    weft_task handle = {.id = (uint64_t)which->number, .slot = which->object};
-    const struct task *target = task_of_handle(handle);
-    return !target || weft__task_is_here(look->worker, target);
+    int result = weft__park(worker, self);
+    if (result < 0) return result;
+    const struct weft_case *winner = &cases[result];
+    if (winner->kind == WEFT_CASE_READABLE) {
+        weft__fd_resumed(weft__worker(), (int)winner->number, FD_READ);
+    } else if (winner->kind == WEFT_CASE_WRITABLE) {
+        weft__fd_resumed(weft__worker(), (int)winner->number, FD_WRITE);
+    }
+    return result;
+}
+
+static weft_task handle_of_case(const struct weft_case *which)
+{
+    return (weft_task){.id = (uint64_t)which->number, .slot = which->object};
+}
+
+/* Sees to it that the select may touch the channel or the task, itself or under the lock. */
+static int reach(struct look *look, const struct weft_case *which)
+{
+    if (which->kind == WEFT_CASE_JOINED) {
+        const struct task *target = task_of_handle(handle_of_case(which));
+        if (!target) return 0; /* a stale handle is anybody's: its case is ready */
+        if (!weft__task_is_here(look->worker, target)) return -EPERM;
+        if (unlikely(!weft__task_is_mine(look->worker, target))) {
+            (void)weft__share_task(handle_of_case(which), look->worker);
+        }
+        return 0;
+    }
+    struct weft_chan *chan = which->object;
+    if (likely(chan_is_private(chan, look->worker))) return 0;
+    if (!chan->runtime) {
+        look->has_public = true;
+        return 0;
+    }
+    if (chan->runtime != look->worker->runtime) return -EPERM;
+    weft__share_chan(chan, look->worker);
+    return 0;
+}
+
+/* Is the case on something that is not private? In an operation. */
+static bool case_needs_lock(const struct worker *worker, const struct weft_case *which)
+{
+    if (which->kind == WEFT_CASE_JOINED) {
+        const struct task *target = which->object;
+        return target && !weft__task_is_mine(worker, target);
+    }
+    if (which->kind != WEFT_CASE_SEND && which->kind != WEFT_CASE_RECV) return false;
+    return which->object && !chan_is_private(which->object, worker);
+}
+
+static bool needs_lock(const struct look *look)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        if (case_needs_lock(look->worker, &look->cases[i])) return true;
+    }
+    return false;
 }
 
 /* Checks the array and notes what is in it. */
@@ -212,12 +277,10 @@ static int look_over(struct look *look)
     for (size_t i = 0; i < look->count; i++) {
         struct weft_case *which = &look->cases[i];
         if (which->kind == WEFT_CASE_SEND || which->kind == WEFT_CASE_RECV) {
-            const struct weft_chan *chan = which->object;
-            if (!chan) continue;
+            if (!which->object) continue;
             look->enabled++;
-            if (likely(chan->runtime == look->worker->runtime)) continue;
-            if (chan->runtime) return -EPERM;
-            look->has_shared = true;
+            int result = reach(look, which);
+            if (unlikely(result < 0)) return result;
             continue;
         }
         switch (which->kind) {
@@ -235,7 +298,7 @@ static int look_over(struct look *look)
             look->has_fd = true;
             break;
         case WEFT_CASE_JOINED:
-            if (unlikely(!target_is_here(look, which))) return -EPERM;
+            if (unlikely(reach(look, which) < 0)) return -EPERM;
             break;
         default:
             return -EINVAL;
@@ -264,12 +327,11 @@ static int run(struct look *look, struct task *self)
     if (unlikely(look->enabled == 0)) return -EINVAL;
     if (unlikely(self->no_sleep)) return self->no_sleep;
 
+    bool may_be_shared = look->has_shared || look->worker->runtime->has_many;
     weft__wait_for(
-        self, look->has_shared ? &weft__select_shared_wait : &select_wait, look->cases, NULL);
+        self, may_be_shared ? &weft__select_shared_wait : &select_wait, look->cases, NULL);
     self->wait.count = look->count;
-    if (look->has_shared) {
-        atomic_fetch_add_explicit(&look->worker->runtime->shared_parked, 1, memory_order_relaxed);
-    }
+    if (look->has_public) weft__shared_count(look->worker, self);
     return enlist_all(look, self);
 }
 
@@ -310,9 +372,8 @@ static int case_is_ready(struct look *look, struct weft_case *which)
     case WEFT_CASE_WRITABLE:
         return weft__fd_is_ready(look->worker, (int)which->number, FD_WRITE, false);
     case WEFT_CASE_JOINED: {
-        weft_task handle = {.id = (uint64_t)which->number, .slot = which->object};
-        struct task *target = task_of_handle(handle);
-        return !target || target == look->worker->current || target->state == TASK_ENDED;
+        const struct task *target = task_of_handle(handle_of_case(which));
+        return !target || target == look->worker->current || weft__task_has_ended(target);
     }
     default:
         return 0;
@@ -326,12 +387,12 @@ static int take(struct look *look, struct weft_case *which)
     struct weft_chan *chan = which->object;
     switch (which->kind) {
     case WEFT_CASE_SEND:
-        status = chan->runtime ? weft__chan_send_now(chan, which->value)
-                               : weft__shared_send_now(chan, which->value);
+        status = chan_is_private(chan, look->worker) ? weft__chan_send_now(chan, which->value)
+                                                     : weft__shared_send_now(chan, which->value);
         break;
     case WEFT_CASE_RECV:
-        status = chan->runtime ? weft__chan_recv_now(chan, which->value)
-                               : weft__shared_recv_now(chan, which->value);
+        status = chan_is_private(chan, look->worker) ? weft__chan_recv_now(chan, which->value)
+                                                     : weft__shared_recv_now(chan, which->value);
         break;
     case WEFT_CASE_READABLE:
         (void)weft__fd_is_ready(look->worker, (int)which->number, FD_READ, true);
@@ -340,8 +401,7 @@ static int take(struct look *look, struct weft_case *which)
         (void)weft__fd_is_ready(look->worker, (int)which->number, FD_WRITE, true);
         break;
     case WEFT_CASE_JOINED: {
-        weft_task handle = {.id = (uint64_t)which->number, .slot = which->object};
-        struct task *target = task_of_handle(handle);
+        struct task *target = task_of_handle(handle_of_case(which));
         status = !target                           ? -ESRCH
                  : target == look->worker->current ? -EDEADLK
                                                    : weft__join_take(target, which->value);
@@ -369,10 +429,7 @@ static int enlist_all(struct look *look, struct task *self)
 
         weft__select_withdraw(self, NULL);
         self->wait.kind = NULL;
-        if (look->has_shared) {
-            atomic_fetch_sub_explicit(
-                &look->worker->runtime->shared_parked, 1, memory_order_relaxed);
-        }
+        weft__shared_uncount(look->worker, self);
         if (result < 0) return result;
         if (look->cases[i].status) *look->cases[i].status = 0; /* a file is always ready */
         return (int)i;
@@ -399,7 +456,7 @@ static int enlist(struct look *look, struct task *self, struct weft_case *which)
     case WEFT_CASE_WRITABLE:
         return weft__fd_enlist(look->worker, (int)which->number, FD_WRITE, waiter);
     case WEFT_CASE_JOINED:
-        task_add_joiner(which->object, waiter);
+        weft__join_enlist(which->object, waiter);
         return 0;
     default:
         return 0;
@@ -460,11 +517,17 @@ static bool case_has_waiter(const struct weft_case *which)
     return which->kind != WEFT_CASE_TIMER && which->kind != WEFT_CASE_DEFAULT;
 }
 
-static bool case_is_shared(const struct weft_case *which)
+/* Does the lock guard the queue that the case's waiter stands in? What was only asked for is its
+ * worker's still, which takes the waiter out when the task's wake-up has arrived. */
+static bool case_is_settled(const struct weft_case *which)
 {
+    if (which->kind == WEFT_CASE_JOINED) {
+        const struct task *target = which->object;
+        return is_settled(&target->shared);
+    }
     if (which->kind != WEFT_CASE_SEND && which->kind != WEFT_CASE_RECV) return false;
     const struct weft_chan *chan = which->object;
-    return chan && !chan->runtime;
+    return chan && is_settled(&chan->sharing);
 }
 
 void weft__select_withdraw(struct task *task, const struct weft_case *winner)
@@ -489,20 +552,24 @@ void weft__select_withdraw_shared(struct task *task, const struct weft_case *win
 {
     struct weft_case *cases = task->wait.object;
     for (size_t i = 0; i < task->wait.count; i++) {
-        if (&cases[i] == winner || !case_is_shared(&cases[i])) continue;
         struct waiter *waiter = waiter_of_case(&cases[i]);
+        if (&cases[i] == winner || !case_is_settled(&cases[i])) continue;
         if (list_node_is_linked(&waiter->link)) list_remove(&waiter->link);
     }
 }
 
 bool weft__select_claim(struct task *task)
 {
+    /* Nothing that this worker's selects could stand in was ever shared. Not asked of the cases
+     * themselves: once another worker has completed it, what they name may be gone. */
+    if (!weft__is_exposed(task->worker)) return true;
     weft__shared_lock();
-    bool is_mine = task->remote != REMOTE_WAKE;
+    bool is_mine = !weft__shared_is_done(&(struct waiter){.task = task});
     if (is_mine) {
-        weft__select_withdraw_shared(task, NULL);
-        task->wait.kind = &select_wait;
-        atomic_fetch_sub_explicit(&task->worker->runtime->shared_parked, 1, memory_order_relaxed);
+        /* From all queues: who asked for a channel before this operation began may settle it as
+         * soon as the lock is free. */
+        weft__select_withdraw(task, NULL);
+        weft__shared_uncount(task->worker, task);
     }
     weft__shared_unlock();
     return is_mine;

@@ -12,18 +12,26 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/chan_shared.h"
 #include "core/park.h"
 #include "core/report.h"
 #include "core/runtime.h"
 #include "core/scope.h"
+#include "core/share.h"
+#include "core/steal.h"
 
 static int spawn_late(
     struct worker *worker, weft_task *ret, weft_fn fn, void *arg, const char *site);
+static void join_scope_shared(struct worker *worker, struct task *task, struct scope *home);
+static void spread(struct worker *worker, struct task *task, const struct spawn_request *request);
 static int fill(struct task *task, const struct spawn_request *request);
 static int fill_options(struct task *task, const struct weft_spawn_options *options);
 static int fill_args(struct task *task, const struct spawn_request *request);
 static void clean_up(struct worker *worker, struct task *self);
 static void finish(struct worker *worker, struct task *task, int result);
+static void finish_shared(struct worker *worker, struct task *task);
+static void forget_marks(struct task *task);
+static bool leaves_inbox(struct task *task);
 static void finish_joined(struct worker *worker, struct task *task);
 static void finish_any(struct worker *worker, struct task *task, bool given);
 static void finish_root(struct worker *worker, int result);
@@ -54,7 +62,7 @@ static inline void begin(
 {
     task->state = TASK_UNSTARTED;
     task->flags = detached ? TASK_DETACHED : 0;
-    task->interrupt = worker->runtime->is_cancelled ? -ECANCELED : 0;
+    task->interrupt = runtime_is_cancelled(worker->runtime) ? -ECANCELED : 0;
     task->no_sleep = 0;
     task->ignored = 0;
     task->worker = worker;
@@ -63,27 +71,53 @@ static inline void begin(
     worker->tasks_total++;
 }
 
-static inline void join_scope(struct task *task, struct scope *home)
+static inline void enter_scope(struct task *task, struct scope *home)
 {
     task->flags |= TASK_LINKED;
     task->home = home;
     task->scope = home;
     list_push_back(&home->children, &task->sibling);
     if (!(task->flags & TASK_DETACHED)) home->joinable++;
+}
 
+static inline void join_scope(struct worker *worker, struct task *task, struct scope *home)
+{
     const struct task *owner = home->owner;
-    if (unlikely(owner->scope != home)) {
-        weft__scope_refresh(task);
+    core_enter(worker);
+    if (unlikely(is_shared(&home->shared) || owner->worker != worker)) {
+        join_scope_shared(worker, task, home);
         return;
     }
-    task->interrupt = owner->interrupt; /* in the same scope the same holds for both */
-    task->no_sleep = owner->no_sleep;
+    enter_scope(task, home);
+    if (unlikely(owner->scope != home)) {
+        weft__scope_refresh(task);
+    } else { /* in the same scope the same holds for both */
+        task->interrupt = owner->interrupt;
+        task->no_sleep = owner->no_sleep;
+    }
+    core_leave(worker);
+}
+
+/* Its children run on several workers. */
+__attribute__((noinline)) static void join_scope_shared(struct worker *worker,
+                                                        struct task *task,
+                                                        struct scope *home)
+{
+    core_leave(worker);
+    weft__share_scope(home, worker);
+    weft__shared_lock();
+    /* There will be mail for it, which may come out of the inbox after its end. */
+    atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
+    enter_scope(task, home);
+    weft__scope_refresh(task);
+    weft__shared_unlock();
 }
 
 static inline void enqueue(struct worker *worker, struct task *task, weft_task *ret)
 {
     ready_push_unstarted(&worker->ready, task);
     if (ret) *ret = task_handle(task);
+    if (unlikely(--worker->spawns_left < 0)) weft__publish(worker);
 }
 
 int weft__spawn(struct worker *worker, const struct spawn_request *request)
@@ -102,9 +136,32 @@ int weft__spawn(struct worker *worker, const struct spawn_request *request)
         weft__record_free(task);
         return result;
     }
-    if (request->home) join_scope(task, request->home);
+    unsigned placement = request->options ? request->options->placement : WEFT_ANYWHERE;
+    if (unlikely(placement == WEFT_SPREAD && worker->runtime->has_many)) {
+        spread(worker, task, request);
+        return 0;
+    }
+    if (request->home) join_scope(worker, task, request->home);
     enqueue(worker, task, request->ret);
+    if (unlikely(placement != WEFT_ANYWHERE)) ready_pin_newest(&worker->ready);
     return 0;
+}
+
+/* Sends it to the worker with the fewest of its kind. */
+static void spread(struct worker *worker, struct task *task, const struct spawn_request *request)
+{
+    worker->tasks_total--; /* it is counted where it is adopted */
+    task->flags |= TASK_SPREAD;
+    task->worker = weft__spread_choose(worker->runtime);
+    atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
+    if (request->home) {
+        weft__share_scope(request->home, worker);
+        weft__shared_lock();
+        enter_scope(task, request->home);
+        weft__shared_unlock();
+    }
+    if (request->ret) *request->ret = task_handle(task);
+    weft__mail(task, REMOTE_SPAWN);
 }
 
 /* What the request asks for beyond begin(), but for the scope. On failure nothing is left. */
@@ -154,7 +211,7 @@ void weft__task_drop_foreign(struct worker *worker, struct task *task)
 static int fill_options(struct task *task, const struct weft_spawn_options *options)
 {
     if (options->size < sizeof *options || options->flags != 0) return -EINVAL;
-    if (options->placement > WEFT_HERE) return -EINVAL;
+    if (options->placement > WEFT_SPREAD) return -EINVAL;
     if (options->stack_size > SIZE_MAX / 4) return -EINVAL;
 
     struct task_extras *extras = malloc(sizeof *extras);
@@ -231,7 +288,7 @@ static void clean_up(struct worker *worker, struct task *self)
 {
     const struct weft_config *config = &worker->runtime->settings.config;
     weft__scope_close_all(self);
-    self->flags |= TASK_ENDING;
+    task_set_mark(self, MARK_ENDING);
     weft__scope_refresh(self);
     struct task_body *body = task_body(self);
     while (leaves_work(self, body)) {
@@ -245,11 +302,16 @@ static void clean_up(struct worker *worker, struct task *self)
 /* Publishes the result; the record may be gone afterwards. */
 static inline void finish(struct worker *worker, struct task *task, int result)
 {
-    const unsigned unusual = TASK_LINKED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT;
+    const unsigned unusual = TASK_LINKED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED;
     task->stack = NULL;
-    task->state = TASK_ENDED;
     task->result = result;
     worker->tasks_ended++;
+    core_enter(worker); /* weft__leave() leaves it */
+    if (is_shared(&task->shared)) {
+        finish_shared(worker, task);
+        return;
+    }
+    task->state = TASK_ENDED;
     if (task->flags & unusual) {
         if (task->joiners.head.next) {
             finish_joined(worker, task);
@@ -264,7 +326,7 @@ static inline void finish(struct worker *worker, struct task *task, int result)
 /* The usual case, one task that joins one of the root scope, makes no call and needs no frame. */
 __attribute__((noinline)) static void finish_joined(struct worker *worker, struct task *task)
 {
-    const unsigned unusual = TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT;
+    const unsigned unusual = TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED;
     bool given = give_to_one(task);
     if (unlikely(!given || task->home || task->flags & unusual)) {
         finish_any(worker, task, given);
@@ -283,11 +345,45 @@ __attribute__((noinline)) static void finish_any(struct worker *worker,
     bool taken = given || flags & TASK_DETACHED;
     task->scope = NULL;
     if (unlikely(flags & TASK_ROOT)) finish_root(worker, task->result);
-    if (task->home) weft__scope_child_ended(task, taken);
+    if (unlikely(flags & TASK_MARKED)) forget_marks(task);
+    if (task->home) weft__scope_child_ended(worker, task, taken);
     if (!taken) return;
     task->home = NULL; /* the scope has let go of it */
     if (unlikely(flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) weft__task_forsake(task);
     record_reclaim(&worker->records, task);
+}
+
+static void forget_marks(struct task *task)
+{
+    atomic_store_explicit(&task->marks, 0, memory_order_relaxed);
+}
+
+/* Others may join it, or look at it. */
+__attribute__((noinline)) static void finish_shared(struct worker *worker, struct task *task)
+{
+    weft__shared_lock();
+    task->state = TASK_ENDED;
+    task->scope = NULL;
+    bool given = false;
+    while (task->joiners.head.next && !list_is_empty(&task->joiners)) {
+        struct waiter *waiter = waiter_of_link(list_pop_front(&task->joiners));
+        if (weft__shared_is_done(waiter)) continue;
+        int *ret_result = waiter_value(waiter);
+        if (ret_result) *ret_result = task->result;
+        weft__shared_complete(waiter, 0);
+        given = true;
+    }
+    unsigned remote = atomic_fetch_or_explicit(&task->remote, REMOTE_ENDED, memory_order_relaxed);
+    if (unlikely(task->flags & TASK_ROOT)) finish_root(worker, task->result);
+    forget_marks(task);
+    if (task->flags & TASK_SPREAD) weft__spread_ended(worker);
+    bool taken = given || task->flags & TASK_DETACHED || remote & REMOTE_DETACHED;
+    if (task->home) weft__scope_child_ended(worker, task, taken);
+    if (taken) {
+        task->home = NULL;
+        weft__task_release(task);
+    }
+    weft__shared_unlock();
 }
 
 __attribute__((noinline)) static void finish_root(struct worker *worker, int result)
@@ -334,6 +430,7 @@ __attribute__((noinline)) static bool give_result(struct task *task)
 void weft__task_drop(struct task *task)
 {
     if (task->flags & TASK_EXTRAS && task->plain.extras->on_drop) {
+        core_leave(task->worker);
         task->plain.extras->on_drop(task->plain.arg);
     }
     finish(task->worker, task, -ENOMEM);
@@ -341,6 +438,8 @@ void weft__task_drop(struct task *task)
 
 void weft__task_release(struct task *task)
 {
+    bool was_shared = is_shared(&task->shared);
+    if (was_shared) weft__shared_lock();
     if (unlikely(task->home)) {
         if (list_node_is_linked(&task->sibling)) { /* it waited for a join */
             list_remove(&task->sibling);
@@ -349,13 +448,27 @@ void weft__task_release(struct task *task)
         task->home = NULL;
     }
     if (unlikely(task->flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) weft__task_forsake(task);
-    weft__record_free(task);
+    if (!was_shared || leaves_inbox(task)) weft__record_free(task);
+    if (was_shared) weft__shared_unlock();
+}
+
+/* Of a shared task: nothing is left of it but its record, which becomes private again in its own
+ * worker's hands (core/record.c): that worker trusts the word without the lock. False: it is in an
+ * inbox still, and will be released when it comes out. */
+static bool leaves_inbox(struct task *task)
+{
+    atomic_store_explicit(&task->id, 0, memory_order_relaxed); /* nobody joins it again */
+    unsigned remote = atomic_fetch_or_explicit(&task->remote, REMOTE_ZOMBIE, memory_order_relaxed);
+    if (remote & REMOTE_REQUESTS) return false;
+    task->joiners = (struct list){0};
+    atomic_store_explicit(&task->remote, 0, memory_order_relaxed);
+    return true;
 }
 
 void weft__task_forsake(struct task *task)
 {
     unsigned flags = task->flags;
-    task->flags &= (uint8_t) ~(TASK_EXTRAS | TASK_ARGS_OWNED);
+    task->flags &= (uint16_t) ~(TASK_EXTRAS | TASK_ARGS_OWNED);
     atomic_signal_fence(memory_order_release); /* the dump's handler reads no freed name */
     if (flags & TASK_EXTRAS) free(task->plain.extras);
     if (flags & TASK_ARGS_OWNED) free(task->plain.arg);
@@ -363,9 +476,9 @@ void weft__task_forsake(struct task *task)
 
 void weft__task_cancel(struct task *task)
 {
-    if (task->state == TASK_ENDED || task->flags & TASK_CANCELLED) return;
-    task->flags |= TASK_CANCELLED;
-    weft__scope_cancel_task(task);
+    if (task->state == TASK_ENDED || task_marks(task) & MARK_CANCELLED) return;
+    task_set_mark(task, MARK_CANCELLED);
+    weft__scope_walk(task);
 }
 
 /* ---- the public calls ---- */
@@ -409,7 +522,7 @@ int weft_scope_spawn_at(
 
     begin(worker, task, fn, site, !ret);
     task->plain.arg = arg;
-    join_scope(task, scope_of(scope));
+    join_scope(worker, task, scope_of(scope));
     enqueue(worker, task, ret);
     return 0;
 }
@@ -455,7 +568,7 @@ int weft_spawn_copy_at(weft_task *ret,
     }
     begin(worker, task, fn, site, !ret);
     copy_args(task, args, size);
-    if (scope) join_scope(task, scope);
+    if (scope) join_scope(worker, task, scope);
     enqueue(worker, task, ret);
     return 0;
 }

@@ -2,8 +2,8 @@
 /*
  * The record of a task, and what the rest of the core may do with it.
  *
- * A record belongs to the worker that runs the task, from spawn until it is released; its memory is
- * never unmapped (core/record.c), so that a stale handle can be checked by reading `id`. What only
+ * A record belongs to the worker that runs the task, from spawn until it is released; what others
+ * may touch of it is said in core/share.h. Its memory is never unmapped (core/record.c), so that a stale handle can be checked by reading `id`. What only
  * a started task needs lies at the top of its stack (struct task_body).
  */
 #ifndef WEFT_CORE_TASK_H
@@ -45,11 +45,17 @@ enum {
     TASK_ARGS_INLINE = 1 << 1, /* fn gets the address of args */
     TASK_ARGS_OWNED = 1 << 2,  /* fn gets a heap block, freed at the end */
     TASK_EXTRAS = 1 << 3,      /* plain.extras holds the spawn options */
-    TASK_CANCELLED = 1 << 4,   /* weft_cancel() was called on it */
-    TASK_ENDING = 1 << 5,      /* its function returned: deferred calls run, shielded */
-    TASK_ROOT = 1 << 6,        /* what weft_run() started */
-    TASK_NAMED_BUSY = 1 << 7,  /* ignored its cancellation 1,000 calls in a row; in the reports */
-    TASK_LINKED = 1 << 8,      /* line 2 says something: it has, or had, joiners or a scope */
+    TASK_ROOT = 1 << 4,        /* what weft_run() started */
+    TASK_NAMED_BUSY = 1 << 5,  /* ignored its cancellation 1,000 calls in a row; in the reports */
+    TASK_LINKED = 1 << 6,      /* line 2 says something: it has, or had, joiners or a scope */
+    TASK_MARKED = 1 << 7,      /* `marks` is not zero */
+    TASK_SPREAD = 1 << 8,      /* counted in spread_live of its worker */
+};
+
+/* Bits of task.marks. */
+enum {
+    MARK_CANCELLED = 1 << 0, /* weft_cancel() was called on it */
+    MARK_ENDING = 1 << 1,    /* its function returned: deferred calls run, shielded */
 };
 
 /* Options that differ from the default; owned by the record. */
@@ -80,7 +86,9 @@ struct task {
     int16_t interrupt; /* what a blocking call fails with at entry: 0, -ECANCELED, -ETIMEDOUT */
     int16_t no_sleep;  /* in a try scope: what a blocking call fails with instead of sleeping */
     uint16_t ignored;  /* failed entries in a row */
-    int saved_errno;   /* of a suspended task */
+    _Atomic(uint8_t) marks;  /* its worker writes, tasks below it on other workers read; relaxed */
+    _Atomic(uint8_t) shared; /* enum sharing: whether others may join it; core/share.h */
+    int saved_errno;         /* of a suspended task */
 
     /* Line 1: how it starts. */
     union {
@@ -103,7 +111,7 @@ struct task {
     /* Line 3: what it waits for. */
     _Alignas(64) struct wait wait;
     uintptr_t remote_next; /* in the inbox of its worker */
-    unsigned remote;       /* what its place there asks for: enum remote_request in worker.h */
+    atomic_uint remote;    /* enum remote_request and remote_fact in worker.h */
 };
 
 _Static_assert(sizeof(struct task) == 256, "four cache lines");
@@ -132,9 +140,28 @@ static inline uint64_t task_id(const struct task *task)
     return atomic_load_explicit(&((struct task *)(uintptr_t)task)->id, memory_order_relaxed);
 }
 
+/* Its worker's; of a shared task others read TASK_DETACHED. */
+static inline void task_set_flag(struct task *task, unsigned flag)
+{
+    __atomic_store_n(&task->flags, (uint16_t)(task->flags | flag), __ATOMIC_RELAXED);
+}
+
+/* Its worker's; read by tasks below it. */
+static inline void task_set_mark(struct task *task, unsigned mark)
+{
+    unsigned marks = atomic_load_explicit(&task->marks, memory_order_relaxed);
+    atomic_store_explicit(&task->marks, (uint8_t)(marks | mark), memory_order_relaxed);
+    task_set_flag(task, TASK_MARKED);
+}
+
+static inline unsigned task_marks(const struct task *task)
+{
+    return atomic_load_explicit(&task->marks, memory_order_relaxed);
+}
+
 static inline void task_add_joiner(struct task *task, struct waiter *waiter)
 {
-    task->flags |= TASK_LINKED;
+    task_set_flag(task, TASK_LINKED);
     if (__builtin_expect(!task->joiners.head.next, 1)) {
         list_open_with(&task->joiners, &waiter->link);
         return;
@@ -225,8 +252,11 @@ void weft__task_drop_foreign(struct worker *worker, struct task *task);
 /* Cancels one task (flag, interrupt, wake). */
 void weft__task_cancel(struct task *task);
 
-/* A task of the calling thread's runtime? Of any other one, only the id may be read. */
-bool weft__task_is_here(const struct worker *worker, const struct task *target);
+/* Has it a result that can be taken? Private, or the lock is held; so too below. */
+bool weft__task_has_ended(const struct task *target);
+
+/* Puts a waiter into the queue of those that join it. */
+void weft__join_enlist(struct task *target, struct waiter *waiter);
 
 /* Takes an ended task's result and releases it: 0; -EAGAIN if it has not ended. */
 int weft__join_take(struct task *target, int *ret_result);

@@ -89,8 +89,7 @@ int weft__transfer_wait(struct transfer *transfer)
         if (slot->kind != FD_OTHER) slot->proven_turn = worker->turn;
         renew(transfer);
     }
-    bool is_armed = slot->armed & bit && slot->proven_turn == worker->turn;
-    int result = is_armed ? 0 : weft__fd_arm(worker, transfer->fd, slot, bit);
+    int result = weft__fd_arm(worker, transfer->fd, slot, bit);
     if (result == -EPERM) return wake_up(transfer, weft_sleep(PAUSE_NS)); /* cannot be watched */
     if (result < 0) return result;
 
@@ -100,12 +99,11 @@ int weft__transfer_wait(struct transfer *transfer)
     list_push_back(&slot->waiters[transfer->direction], &self->wait.waiter.link);
     worker->fd_waiters++;
     result = wake_up(transfer, weft__park(worker, self));
-    if (slot->generation == transfer->generation) {
-        slot->woken &= (uint8_t)~bit;
-        if (result == 0) slot->proven_turn = transfer->worker->turn; /* by what woke it */
-    }
-    if (transfer->direction == FD_READ && result == 0) slot->is_drained = false;
-    return result;
+    fd_resumed(slot, bit);
+    if (result < 0) return result;
+    slot->proven_turn = transfer->worker->turn; /* by what woke it */
+    if (transfer->direction == FD_READ) slot->is_drained = false;
+    return 0;
 }
 
 bool weft__transfer_is_renewed(struct transfer *transfer, ssize_t error)

@@ -60,7 +60,7 @@ static inline int transfer_enter(struct transfer *transfer)
 /* Finds the descriptor and waits for the turn: 0, or the error to return. */
 static inline int transfer_join(struct transfer *transfer, int fd, enum fd_direction direction)
 {
-    struct fd_slot *slot = fd_slot_find(&transfer->worker->runtime->fds, fd);
+    struct fd_slot *slot = fd_slot_find(&transfer->worker->fds, fd);
     transfer->fd = fd;
     transfer->direction = direction;
     transfer->slot = slot;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/chan_shared.h"
+#include "core/close.h"
 #include "core/fdtable.h"
 #include "core/idle.h"
 #include "core/overflow.h"
@@ -20,12 +21,15 @@
 #include "core/report.h"
 #include "core/runtime.h"
 #include "core/select.h"
+#include "core/share.h"
+#include "core/steal.h"
 #include "core/time.h"
 
-enum { EVENTS_PER_POLL = 256 };
+enum { EVENTS_PER_POLL = 512 };
 
 _Thread_local struct worker *weft__tls_worker __attribute__((tls_model("initial-exec"), used));
 
+static bool shall_poll(const struct worker *worker, int64_t timeout_ns);
 static void expire_timers(struct worker *worker);
 static bool loop_is_over(struct worker *worker);
 
@@ -58,12 +62,13 @@ int weft__worker_open(struct worker *worker, struct runtime *runtime)
     worker->runtime = runtime;
     weft__worker_take_thread(worker);
     /* relaxed: nobody knows it yet. In a host's loop it counts as asleep until its first turn. */
-    atomic_init(&worker->is_asleep, runtime->host.is_hosted);
-    worker->random.state = settings->config.seed;
-    worker->ready.shuffle.state = settings->shuffle_seed;
+    atomic_init(&worker->is_asleep, worker->index == 0 && runtime->host.is_hosted);
+    worker->random.state = settings->config.seed + worker->index;
+    worker->ready.shuffle.state = settings->shuffle_seed + worker->index;
     worker->ready.is_shuffled = settings->shuffle_seed != 0;
     worker->slices_left = worker->ready.is_shuffled ? 0 : READY_CLOCK_PERIOD;
     weft__records_open(&worker->records, NULL);
+    weft__fds_open(&worker->fds);
 
     int result = weft__ready_open(&worker->ready);
     if (result < 0) return result;
@@ -73,7 +78,8 @@ int weft__worker_open(struct worker *worker, struct runtime *runtime)
     result = -ENOMEM;
     worker->backend_state = calloc(1, weft__backend.state_size);
     if (!worker->backend_state) goto close_stacks;
-    result = weft__host_open_loop(runtime, worker->backend_state);
+    result = worker->index == 0 ? weft__host_open_loop(runtime, worker->backend_state)
+                                : weft__backend.open(worker->backend_state);
     if (result < 0) goto free_state;
 
     weft__timers_open(&worker->timers, weft__worker_now(worker));
@@ -96,12 +102,14 @@ void weft__worker_close(struct worker *worker)
     weft__stacks_close(&worker->stacks);
     weft__ready_close(&worker->ready);
     weft__records_close(&worker->records);
+    weft__fds_close(&worker->fds);
 }
 
 /* ---- the loop ---- */
 
 void weft__worker_loop(struct worker *worker)
 {
+    core_enter(worker);
     while (!loop_is_over(worker)) {
         int64_t timeout_ns = 0;
         if (ready_is_empty(&worker->ready)) timeout_ns = weft__idle_timeout(worker);
@@ -110,16 +118,33 @@ void weft__worker_loop(struct worker *worker)
             continue;
         }
         weft__worker_turn(worker, timeout_ns);
+        if (unlikely(worker->has_rested) && !ready_is_empty(&worker->ready)) {
+            weft__steal_hand_on(worker);
+        }
         weft__run_ready(worker);
+        core_enter(worker);
     }
+    core_leave(worker);
 }
 
-/* The root has ended and every task with it, or their grace is over. */
+/* Every task has ended: of several workers the last one to rest finds out. */
+static bool is_finished(const struct runtime *runtime)
+{
+    if (!runtime->has_many) return weft__runtime_live(runtime) == 0;
+    return atomic_load_explicit(&runtime->crew.is_finished, memory_order_relaxed);
+}
+
+/* The root has ended and every task with it, or their grace is over. Workers that are not the first
+ * one wait until they are told. */
 static bool loop_is_over(struct worker *worker)
 {
     struct runtime *runtime = worker->runtime;
-    if (runtime->root && !runtime->is_given_up) return false;
-    if (worker_live(worker) == 0 || runtime->is_given_up) return true;
+    if (worker->index > 0) { /* acquire: pairs with weft__crew_stop() */
+        return atomic_load_explicit(&runtime->crew.is_stopping, memory_order_acquire);
+    }
+    if (atomic_load_explicit(&runtime->is_given_up, memory_order_relaxed)) return true;
+    if (runtime->root) return false;
+    if (is_finished(runtime)) return true;
     if (!runtime->is_over) {
         runtime->is_over = true;
         runtime->grace_end_ns =
@@ -132,11 +157,13 @@ static bool loop_is_over(struct worker *worker)
 void weft__worker_turn(struct worker *worker, int64_t timeout_ns)
 {
     worker->turn++;
-    /* a host's loop wants to be told that its wake-up has arrived */
-    if (worker->fd_armed > 0 || timeout_ns != 0 || worker->runtime->host.is_attached) {
+    if (shall_poll(worker, timeout_ns)) {
         struct weft_event events[EVENTS_PER_POLL];
         int count = weft__idle_poll(worker, timeout_ns, events, EVENTS_PER_POLL);
-        if (count > 0) weft__fds_deliver(worker, events, count);
+        if (count > 0) {
+            worker->served_slices = worker_slices(worker) + (unsigned)count;
+            weft__fds_deliver(worker, events, count);
+        }
     }
     weft__inbox_drain(worker);
     worker->turn_start_ns = weft__worker_now(worker);
@@ -146,6 +173,17 @@ void weft__worker_turn(struct worker *worker, int64_t timeout_ns)
     }
     worker->slices_left = worker->ready.is_shuffled ? 0 : READY_CLOCK_PERIOD;
     worker->periods_left = READY_SLICES_PER_TURN / READY_CLOCK_PERIOD;
+}
+
+/*
+ * Not before as many tasks have run as the last poll found descriptors: most of them would be
+ * reported again, at some cost for each, and whom the others wake would stand behind these anyway.
+ */
+static bool shall_poll(const struct worker *worker, int64_t timeout_ns)
+{
+    if (worker->runtime->host.is_attached) return true; /* tells its loop that a wake-up arrived */
+    if (worker->fd_armed == 0 && timeout_ns == 0) return false;
+    return ready_is_empty(&worker->ready) || worker_slices(worker) >= worker->served_slices;
 }
 
 /* Every timer that is due, but for those that are armed meanwhile. */
@@ -159,6 +197,9 @@ static void expire_timers(struct worker *worker)
         switch (timer->kind) {
         case TIMER_SCOPE:
             weft__scope_expire(container_of(timer, struct scope, timer));
+            break;
+        case TIMER_PART:
+            weft__part_overdue(container_of(timer, struct task_body, timer)->task);
             break;
         case TIMER_SELECT:
             task = container_of(timer, struct task_body, timer)->task;

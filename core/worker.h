@@ -8,6 +8,7 @@
 #ifndef WEFT_CORE_WORKER_H
 #define WEFT_CORE_WORKER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,17 +16,28 @@
 #include <weft/runtime.h>
 
 #include "backends/contract.h"
+#include "core/fdtable.h"
 #include "core/ready.h"
 #include "core/record.h"
 #include "core/stack.h"
 #include "core/task.h"
 #include "core/timer.h"
 
-/* What a task in the inbox asks for. */
+/* Bits of task.remote: requests of other threads, of which the first one puts the task into its
+ * worker's inbox ... */
 enum remote_request {
-    REMOTE_NONE = 0,
-    REMOTE_SPAWN = 1, /* queue an unstarted task of another thread */
-    REMOTE_WAKE = 2,  /* a shared channel has completed its operation: wake with wake_result */
+    REMOTE_SPAWN = 1, /* queue it: it was spawned by another thread */
+    REMOTE_WAKE = 2,  /* a partner has completed its wait: wake it with wake_result */
+    REMOTE_WALK = 4,  /* something above it was cancelled or has expired */
+    REMOTE_REQUESTS = REMOTE_SPAWN | REMOTE_WAKE | REMOTE_WALK,
+};
+
+/* ... and what others must know of a shared task; guarded by weft__shared_lock. */
+enum remote_fact {
+    REMOTE_ENDED = 8,     /* its result stands */
+    REMOTE_DETACHED = 16, /* nobody will join it */
+    REMOTE_ZOMBIE = 32,   /* given up, but still in an inbox: released when it comes out */
+    REMOTE_COUNTED = 64,  /* sleeps where others than tasks of the runtime may wake it */
 };
 
 /* What a timer belongs to. */
@@ -33,6 +45,7 @@ enum timer_kind {
     TIMER_SLEEP = 1,  /* a task in weft_sleep() */
     TIMER_SELECT = 2, /* a task in select: its timer case wins */
     TIMER_SCOPE = 3,  /* a scope's deadline */
+    TIMER_PART = 4,   /* a task in weft_close() that waits for other workers */
 };
 
 /* The errno and the C++ exception words of this thread. */
@@ -44,11 +57,13 @@ struct cxa_globals {
 struct worker {
     /* Hot: touched by every switch. */
     struct task *current;     /* who runs; NULL on the worker's own stack */
+    _Atomic(uint8_t) in_core; /* it is in an operation on private objects: core/share.h */
     int *errno_location;      /* of this thread */
     struct cxa_globals *cxa;  /* of this thread; NULL if the process has no C++ runtime */
     int budget;               /* operations left in this slice */
     int slices_left;          /* until the next look at the clock */
     int periods_left;         /* of such looks until the next turn */
+    int spawns_left;          /* until a chunk is published */
     _Atomic(uintptr_t) inbox; /* newest first; low bit: a task, else a struct weft_post */
     uint64_t turn;            /* counts turns of the loop */
     void *sp;                 /* the worker's own context while a task runs */
@@ -57,6 +72,18 @@ struct worker {
     struct record_pool records;
 
     struct runtime *runtime;
+    unsigned index;         /* among the runtime's workers */
+    atomic_bool is_resting; /* changed under crew.lock */
+    bool has_rested;        /* since it ran a task */
+    uint64_t rest_number;   /* under crew.lock: crew.rests when it began */
+    pthread_t thread;
+    struct weft_post refresh_post; /* the root scope was cancelled */
+    struct weft_post publish_post; /* thieves have taken everything that was public */
+    atomic_uint spread_live;       /* tasks that were put here by WEFT_SPREAD */
+    uint64_t seen_chunk;           /* the watcher's: its last look found this one here */
+    int64_t watch_next_ns;         /* as the watcher: when to look again, */
+    unsigned watched_in_vain;      /* ... and how many looks found nothing public */
+    struct fdtable fds;            /* who of its tasks waits for which descriptor */
     struct timers timers;
     int64_t clock_offset_ns;           /* virtual clock: how far it has jumped */
     int64_t trimmed_ns;                /* when idle memory was last looked at */
@@ -65,7 +92,8 @@ struct worker {
     struct sanitizer_fiber dead_fiber; /* of the task that ended last; sanitizer builds */
     bool has_dead_fiber;
     uint64_t polls;
-    uint64_t tasks_total; /* ever spawned */
+    uint64_t served_slices; /* when as many have run as the last poll found descriptors */
+    uint64_t tasks_total;   /* ever spawned */
     uint64_t tasks_ended;
     size_t fd_waiters;    /* sleeping in a descriptor's queue */
     size_t fd_armed;      /* descriptors registered with the backend */
@@ -74,6 +102,7 @@ struct worker {
     struct random random;
     atomic_bool is_asleep;        /* in poll(), about to be, or the host has the thread; pairs with
                                      the inbox */
+    atomic_bool is_exposed;       /* others may complete selects of its tasks: core/share.h */
     atomic_uint wakers;           /* threads that are calling the backend's wake() now */
     struct sanitizer_fiber fiber; /* the worker's own stack, for the sanitizers */
     struct cxa_globals own_cxa;   /* what *cxa holds while no task runs */
@@ -101,11 +130,6 @@ void weft__worker_set(struct worker *worker);
 static inline int64_t weft__worker_now(const struct worker *worker)
 {
     return weft__backend.now_ns(worker->backend_state) + worker->clock_offset_ns;
-}
-
-static inline uint64_t worker_live(const struct worker *worker)
-{
-    return worker->tasks_total - worker->tasks_ended;
 }
 
 /* How often a task was given the worker; in a task, this time included. */
@@ -139,7 +163,8 @@ void weft__worker_loop(struct worker *worker);
  * wakes it if it sleeps. Any thread, any signal handler. */
 void weft__inbox_push(struct worker *worker, uintptr_t entry);
 
-/* The same for a task with a remote request: to its own worker. */
-void weft__inbox_push_task(struct task *task);
+/* Asks the task's worker for something. Others than that worker hold weft__shared_lock, unless the
+ * task is on its way still. */
+void weft__mail(struct task *task, enum remote_request request);
 
 #endif

@@ -25,6 +25,7 @@ test  shellcheck                              shellcheck
 test  codespell                               codespell
 test  curl                                    curl
 test  git                                     git
+test  spin                                    spin
 bench python3                                 python3
 test  valgrind                                valgrind
 test  /usr/include/uv.h                       libuv1-dev

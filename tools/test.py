@@ -47,6 +47,7 @@ class Part:
     patience: int = 1  # how many times slower than usual programs run there
     needs: list = dataclasses.field(default_factory=list)  # commands without which it is skipped
     rows: list = dataclasses.field(default_factory=list)  # of conformance-runtime; empty: all
+    environment: dict = dataclasses.field(default_factory=dict)  # besides what the test sets
     script: list = dataclasses.field(default_factory=list)
     is_tenfold: bool = False  # the script takes --tenth K itself
 
@@ -60,9 +61,36 @@ AARCH64 = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 COMPARED = ["-Dcompare=true"]
 TIMES = folder("times.txt")  # where the time of the last run went
 
+
+def of_each_backend(part, backends):
+    """The part once per backend, all in its folder."""
+    return [
+        dataclasses.replace(
+            part,
+            name=f"{part.name}-{backend}",
+            folder=part.folder or part.name,
+            backends=[backend],
+        )
+        for backend in backends
+    ]
+
+
+def with_workers(count):
+    """The whole runtime suite, where each runtime has so many."""
+    return Part(
+        f"workers-{count}",
+        COMPARE_OPTIONS,
+        ["runtime"],
+        folder=COMPARE,
+        environment={"WEFT_TEST_WORKERS": str(count)},
+    )
+
+
 FIRST = [
     Part(COMPARE, COMPARE_OPTIONS, ONCE + EVERYWHERE, others=["planted"]),
+    *of_each_backend(with_workers(2), BACKENDS[:1]),
     Part("differential", script=[sys.executable, os.path.join(ROOT, "tools", "differential.py")]),
+    Part("models", script=[sys.executable, os.path.join(ROOT, "tools", "models.py")]),
     Part("asan", preset("asan"), EVERYWHERE + ["planted", "faults"], patience=3),
     Part(
         "bench-fake",
@@ -71,16 +99,6 @@ FIRST = [
         needs=["valgrind"],
     ),
 ]
-
-
-def of_each_backend(part, backends):
-    """The part once per backend, all in its folder."""
-    return [
-        dataclasses.replace(
-            part, name=f"{part.name}-{backend}", folder=part.name, backends=[backend]
-        )
-        for backend in backends
-    ]
 
 
 # Not here: lim and stress (12 minutes together under load), life, fd, tcp.
@@ -103,6 +121,8 @@ ASAN = Part("asan-all", preset("asan") + COMPARED, ["conformance", "faults"], pa
 # different tenths, and what shares a folder should not.
 REST = [
     *of_each_backend(ASAN, BACKENDS[1:]),  # epoll is in the first tier
+    *of_each_backend(with_workers(2), BACKENDS[1:]),
+    *of_each_backend(with_workers(4), BACKENDS),
     Part("clang", preset("asan", "clang"), EVERYWHERE, patience=3),
     Part("ucontext", preset("debug") + ["-Dswitch=ucontext"], PLAIN),
     Part("tsan", preset("tsan") + COMPARED, ["plain", "planted"], patience=10),
@@ -191,6 +211,7 @@ def run_part(part):
 
 def run_in(part, test):
     start = time.monotonic()
+    test = {**test, "env": {**test["env"], **part.environment}}
     rows = run_test(test, part.folder or part.name, part.wrapper, part.patience, part.rows)
     with open(TIMES, "a", encoding="utf-8") as file:
         file.write(f"{time.monotonic() - start:7.1f} s  {part.name}: {test['name']}\n")

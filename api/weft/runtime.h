@@ -31,7 +31,8 @@ enum {
 /* Begin with WEFT_CONFIG_INIT; zero means the default everywhere. Copied by weft_run(). */
 struct weft_config {
     size_t size;       /* sizeof(struct weft_config), set by WEFT_CONFIG_INIT */
-    unsigned workers;  /* threads that run tasks; only 0 and 1 today: one worker */
+    unsigned workers;  /* threads that run tasks; WEFT_CONFIG_INIT sets 1; 0: one per processor that
+                          the process may use; at most 256 (WEFT_WORKERS=) */
     unsigned flags;    /* WEFT_VIRTUAL_CLOCK and the like */
     size_t stack_size; /* usable bytes per task; default 64 KiB (WEFT_STACK_SIZE=) */
     int64_t grace_ns;  /* how long tasks may take to end after the root; default 5 s */
@@ -49,7 +50,7 @@ struct weft_config {
 
 #define WEFT_CONFIG_INIT                                                                           \
     {                                                                                              \
-        sizeof(struct weft_config), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0,                      \
+        sizeof(struct weft_config), 1, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0,                      \
         {                                                                                          \
             NULL, NULL, NULL, NULL, NULL, NULL                                                     \
         }                                                                                          \
@@ -95,6 +96,24 @@ WEFT_API int weft_main(int (*app_main)(int argc, char **argv), int argc, char **
         return weft_main(app_main, argc, argv);                                                    \
     }                                                                                              \
     struct weft_runtime
+
+/**
+ * Tells which worker runs the caller.
+ *
+ * @return 0 to weft_worker_count() - 1; 0 outside of a runtime, too
+ *
+ * Context: any. Sleeps: no. Cancellation point: no.
+ */
+WEFT_API unsigned weft_worker_index(void);
+
+/**
+ * Tells how many workers the caller's runtime has: weft_config.workers.
+ *
+ * @return at least 1; 0 outside of a runtime
+ *
+ * Context: any. Sleeps: no. Cancellation point: no.
+ */
+WEFT_API unsigned weft_worker_count(void);
 
 /**
  * Names the backend that this library holds.

@@ -25,6 +25,7 @@ typedef struct weft_task {
 enum weft_placement {
     WEFT_ANYWHERE = 0, /* may be stolen until it first runs */
     WEFT_HERE = 1,     /* never leaves the worker that spawned it */
+    WEFT_SPREAD = 2,   /* goes to the worker with the fewest live tasks of this kind, and stays */
 };
 
 /* Begin with WEFT_SPAWN_OPTIONS_INIT; zero means the default. */

@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,10 +24,10 @@
 #endif
 
 #include "backends/contract.h"
+#include "backends/linux.h"
 #include "base/table.h"
 
-#define NS_PER_MS  INT64_C(1000000)
-#define NS_PER_SEC INT64_C(1000000000)
+#define NS_PER_MS INT64_C(1000000)
 
 #define EVENTS_MAX 512 /* taken from the kernel in one call: 6 KiB of the thread's stack */
 #define WAKE_DATA  UINT64_MAX
@@ -71,11 +70,8 @@ static int loop_open(void *state)
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0) return -errno;
 
-    int result = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (result < 0) {
-        result = -errno;
-        goto close_epoll;
-    }
+    int result = linux_wake_open();
+    if (result < 0) goto close_epoll;
 
     *self = (struct loop){
         .epoll_fd = epoll_fd,
@@ -165,22 +161,13 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
 static void loop_wake(void *state)
 {
     struct loop *self = state;
-    int saved_errno = errno;
-
-    /* EAGAIN means that the counter is full: a wake is pending, which is all we want. */
-    uint64_t one = 1;
-    ssize_t written = write(self->wake_fd, &one, sizeof one);
-    (void)written;
-    errno = saved_errno;
+    linux_wake(self->wake_fd);
 }
 
 static int64_t loop_now_ns(void *state)
 {
     (void)state;
-
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_SEC + now.tv_nsec;
+    return linux_now_ns();
 }
 
 static void *loop_native(void *state)
@@ -273,9 +260,7 @@ static int wait_kernel(struct loop *self, int64_t timeout_ns, struct epoll_event
 static bool collect(struct loop *self, const struct epoll_event *ready, struct weft_event *ret)
 {
     if (ready->data.u64 == WAKE_DATA) {
-        uint64_t wakes; /* how many does not matter, and a reader before us is no failure */
-        ssize_t drained = read(self->wake_fd, &wakes, sizeof wakes);
-        (void)drained;
+        linux_wake_drain(self->wake_fd);
         return false;
     }
 

@@ -13,13 +13,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "backends/contract.h"
-
-#define NS_PER_SEC INT64_C(1000000000)
+#include "backends/linux.h"
 
 /* Keep in step with conformance/fake_script.h, which backends may not include. */
 #define SCRIPT_FD       (1 << 20)
@@ -90,7 +88,6 @@ close_set:;
 }
 
 static bool script_has_ready(const struct loop *self);
-static void wake_drain(const struct loop *self);
 static int collect(struct loop *self, struct weft_event *events, int capacity);
 static void shuffle(struct loop *self, struct weft_event *events, int count);
 
@@ -104,11 +101,9 @@ static int loop_open(void *state)
     int result = reserve(self, 16);
     if (result < 0) goto free_arrays;
 
-    self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->wake_fd < 0) {
-        result = -errno;
-        goto free_arrays;
-    }
+    result = linux_wake_open();
+    if (result < 0) goto free_arrays;
+    self->wake_fd = result;
     self->probe_fd = epoll_create1(EPOLL_CLOEXEC);
     if (self->probe_fd < 0) {
         result = -errno;
@@ -186,7 +181,7 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
     int ready_count = ppoll(self->polls, self->count, forever ? NULL : &timeout, NULL);
     if (ready_count < 0) return errno == EINTR ? 0 : -errno;
 
-    if (self->polls[0].revents) wake_drain(self);
+    if (self->polls[0].revents) linux_wake_drain(self->wake_fd);
     int count = collect(self, events, capacity);
     if (self->random) shuffle(self, events, count);
     /* what fired there may be a file that was closed behind our back and lives on elsewhere */
@@ -197,22 +192,13 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
 static void loop_wake(void *state)
 {
     struct loop *self = state;
-    int saved_errno = errno;
-
-    /* EAGAIN means that the counter is full: a wake is pending, which is all we want. */
-    uint64_t one = 1;
-    ssize_t written = write(self->wake_fd, &one, sizeof one);
-    (void)written;
-    errno = saved_errno;
+    linux_wake(self->wake_fd);
 }
 
 static int64_t loop_now_ns(void *state)
 {
     (void)state;
-
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_SEC + now.tv_nsec;
+    return linux_now_ns();
 }
 
 static void *loop_native(void *state)
@@ -331,13 +317,6 @@ static bool script_has_ready(const struct loop *self)
         if (is_scripted(watch->fd) && script_ready[watch->fd - SCRIPT_FD] & wanted) return true;
     }
     return false;
-}
-
-static void wake_drain(const struct loop *self)
-{
-    uint64_t wakes; /* how many does not matter */
-    ssize_t drained = read(self->wake_fd, &wakes, sizeof wakes);
-    (void)drained;
 }
 
 /* Starts where the last poll ran out of room, so that each watch has its turn. */

@@ -14,14 +14,10 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backends/libev/loop.h"
-
-#define NS_PER_SEC INT64_C(1000000000)
 
 /* More than all tables of libev take for one descriptor number; they grow to twice their size. */
 #define LIBRARY_BYTES_PER_FD (2 * 128)
@@ -138,22 +134,13 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
 static void loop_wake(void *state)
 {
     struct loop *self = state;
-    int saved_errno = errno;
-
-    /* EAGAIN means that the counter is full: a wake is pending, which is all we want. */
-    uint64_t one = 1;
-    ssize_t written = write(self->wake_fd, &one, sizeof one);
-    (void)written;
-    errno = saved_errno;
+    linux_wake(self->wake_fd);
 }
 
 int64_t weft__libev_now(void *state)
 {
     (void)state;
-
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_SEC + now.tv_nsec;
+    return linux_now_ns();
 }
 
 static void *loop_native(void *state)
@@ -202,8 +189,8 @@ static int descriptors_open(struct loop *self)
 {
     self->probe_fd = epoll_create1(EPOLL_CLOEXEC);
     if (self->probe_fd < 0) return -errno;
-    self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->wake_fd < 0) return -errno;
+    self->wake_fd = linux_wake_open();
+    if (self->wake_fd < 0) return self->wake_fd;
     self->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (self->alarm_fd < 0) return -errno;
 
@@ -357,9 +344,7 @@ static void on_wake(struct ev_loop *native, ev_io *watch, int events)
     (void)events;
     struct loop *self = watch->data;
 
-    uint64_t wakes; /* how many does not matter, and a reader before us is no failure */
-    ssize_t drained = read(self->wake_fd, &wakes, sizeof wakes);
-    (void)drained;
+    linux_wake_drain(self->wake_fd);
     weft__libev_turn(self);
 }
 

@@ -8,6 +8,7 @@
 
 #include "backends/contract.h"
 #include "backends/libev/library.h"
+#include "backends/linux.h"
 #include "base/list.h"
 #include "base/table.h"
 

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -35,8 +34,8 @@ int weft__libevent_prepare(struct loop *self)
     list_open(&self->found);
     if (!is_libevent()) return -ELIBBAD;
 
-    self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->wake_fd < 0) return -errno;
+    self->wake_fd = linux_wake_open();
+    if (self->wake_fd < 0) return self->wake_fd;
     self->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (self->timer_fd < 0) return -errno;
     return check_room(self->wake_fd);
@@ -108,9 +107,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct loop *self = arg;
 
-    uint64_t wakes; /* how many does not matter, and a reader before us is no failure */
-    ssize_t drained = read(fd, &wakes, sizeof wakes);
-    (void)drained;
+    linux_wake_drain(fd);
     if (self->hosted.host) weft__libevent_ask_turn(self);
 }
 

@@ -107,22 +107,13 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
 void weft__libevent_wake(void *state)
 {
     struct loop *self = state;
-    int saved_errno = errno;
-
-    /* EAGAIN means that the counter is full: a wake is pending, which is all we want. */
-    uint64_t one = 1;
-    ssize_t written = write(self->wake_fd, &one, sizeof one);
-    (void)written;
-    errno = saved_errno;
+    linux_wake(self->wake_fd);
 }
 
 int64_t weft__libevent_now_ns(void *state)
 {
     (void)state;
-
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_SEC + now.tv_nsec;
+    return linux_now_ns();
 }
 
 static void *loop_native(void *state)

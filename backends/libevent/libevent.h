@@ -12,10 +12,9 @@
 #include <stdint.h>
 
 #include "backends/contract.h"
+#include "backends/linux.h"
 #include "base/list.h"
 #include "base/table.h"
-
-#define NS_PER_SEC INT64_C(1000000000)
 
 /* What is armed for one descriptor number. The event is added if and only if interest is not 0. */
 struct slot {

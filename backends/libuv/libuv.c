@@ -13,12 +13,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backends/libuv/loop.h"
-
-#define NS_PER_SEC INT64_C(1000000000)
 
 static char library_name[32];
 
@@ -86,22 +83,13 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
 static void loop_wake(void *state)
 {
     struct loop *self = loop_of(state);
-    int saved_errno = errno;
-
-    /* EAGAIN means that the counter is full: a wake is pending, which is all we want. */
-    uint64_t one = 1;
-    ssize_t written = write(self->wake_fd, &one, sizeof one);
-    (void)written;
-    errno = saved_errno;
+    linux_wake(self->wake_fd);
 }
 
 static int64_t loop_now_ns(void *state)
 {
     (void)state;
-
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_SEC + now.tv_nsec;
+    return linux_now_ns();
 }
 
 static void *loop_native(void *state)
@@ -193,8 +181,8 @@ int weft__libuv_open(struct loop **ret, uv_loop_t *uv, struct weft_host *host)
 
 static int descriptors_open(struct loop *self)
 {
-    self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->wake_fd < 0) return -errno;
+    self->wake_fd = linux_wake_open();
+    if (self->wake_fd < 0) return self->wake_fd;
     self->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (self->alarm_fd < 0) return -errno;
     self->spare_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -251,9 +239,7 @@ static void on_wake(uv_poll_t *handle, int status, int events)
     (void)status;
     (void)events;
 
-    uint64_t wakes; /* how many does not matter, and a reader before us is no failure */
-    ssize_t drained = read(self->wake_fd, &wakes, sizeof wakes);
-    (void)drained;
+    linux_wake_drain(self->wake_fd);
     self->is_woken = true;
 }
 

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "backends/contract.h"
+#include "backends/linux.h"
 #include "base/list.h"
 #include "base/table.h"
 

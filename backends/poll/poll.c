@@ -6,15 +6,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "backends/contract.h"
+#include "backends/linux.h"
 #include "base/table.h"
-
-#define NS_PER_SEC INT64_C(1000000000)
 
 /* Invariant: index is not 0 if and only if the descriptor is armed; then requests[index] is its. */
 struct slot {
@@ -36,12 +34,11 @@ static int loop_open(void *state)
     *self = (struct loop){.count = 1, .slots = {.slot_size = sizeof(struct slot)}};
     self->requests = malloc(sizeof *self->requests);
     if (!self->requests) return -ENOMEM;
-    self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->wake_fd = linux_wake_open();
     self->requests[0] = (struct pollfd){.fd = self->wake_fd, .events = POLLIN};
     if (self->wake_fd >= 0) return 0;
-    int result = -errno;
     free(self->requests);
-    return result;
+    return self->wake_fd;
 }
 
 /* Also serves as after_fork: the kernel knows of nothing but the eventfd. */
@@ -127,8 +124,7 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
     if (left < 0) return errno == EINTR ? 0 : -errno;
 
     if (self->requests[0].revents) {
-        eventfd_t wakes; /* how many does not matter */
-        if (eventfd_read(self->wake_fd, &wakes) < 0 && errno != EAGAIN) return -errno;
+        linux_wake_drain(self->wake_fd);
         left--;
     }
     int count = 0;
@@ -151,18 +147,13 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
 static void loop_wake(void *state)
 {
     struct loop *self = state;
-    int saved_errno = errno;
-
-    (void)eventfd_write(self->wake_fd, 1); /* EAGAIN: a wake is pending, which is all we want */
-    errno = saved_errno;
+    linux_wake(self->wake_fd);
 }
 
 static int64_t loop_now_ns(void *state)
 {
     (void)state;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_SEC + now.tv_nsec;
+    return linux_now_ns();
 }
 
 static void *loop_native(void *state)

@@ -44,4 +44,18 @@ struct host_adapter {
 
 extern const struct host_adapter host_adapter;
 
+/* attach() and detach() of a library's own loop, in which weft needs nothing from its host. */
+static inline int host_attach_native(void *loop,
+                                     struct weft_runtime **ret,
+                                     const struct weft_config *config)
+{
+    return weft_attach(ret, config, loop);
+}
+
+static inline int host_detach_native(void *loop, struct weft_runtime *runtime)
+{
+    (void)loop;
+    return weft_detach_loop(runtime);
+}
+
 #endif

@@ -34,17 +34,6 @@ static bool loop_close(void *native)
     return is_clean;
 }
 
-static int loop_attach(void *native, struct weft_runtime **ret, const struct weft_config *config)
-{
-    return weft_attach(ret, config, native);
-}
-
-static int loop_detach(void *native, struct weft_runtime *runtime)
-{
-    (void)native;
-    return weft_detach_loop(runtime);
-}
-
 static void loop_run(void *native)
 {
     ev_run(native, 0);
@@ -123,8 +112,8 @@ const struct host_adapter host_adapter = {
     .name = "libev",
     .open = loop_open,
     .close = loop_close,
-    .attach = loop_attach,
-    .detach = loop_detach,
+    .attach = host_attach_native,
+    .detach = host_detach_native,
     .run = loop_run,
     .run_once = loop_run_once,
     .run_nowait = loop_run_nowait,

@@ -30,17 +30,6 @@ static bool loop_close(void *loop)
     return is_clean;
 }
 
-static int loop_attach(void *loop, struct weft_runtime **ret, const struct weft_config *config)
-{
-    return weft_attach(ret, config, loop);
-}
-
-static int loop_detach(void *loop, struct weft_runtime *runtime)
-{
-    (void)loop;
-    return weft_detach_loop(runtime);
-}
-
 static void loop_run(void *loop)
 {
     (void)event_base_dispatch(loop);
@@ -120,8 +109,8 @@ const struct host_adapter host_adapter = {
     .name = "libevent",
     .open = loop_open,
     .close = loop_close,
-    .attach = loop_attach,
-    .detach = loop_detach,
+    .attach = host_attach_native,
+    .detach = host_detach_native,
     .run = loop_run,
     .run_once = loop_run_once,
     .run_nowait = loop_run_nowait,

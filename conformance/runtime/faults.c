@@ -20,12 +20,12 @@ static _Thread_local bool allocation_failed;
 static _Thread_local bool transfers_cut;
 static _Thread_local bool interrupt_next;
 static _Thread_local int interruptions;
+static _Thread_local int receives;
 static bool wall_clock_shaken;
 static int wall_clock_reads;
 
 /* NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): the linker's names */
 void *__real_malloc(size_t size);
-int __real_posix_memalign(void **ret, size_t alignment, size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *memory, size_t size);
 void *__real_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
@@ -41,7 +41,6 @@ int __real_accept4(int fd, struct sockaddr *address, socklen_t *length, int flag
 int __real_clock_gettime(clockid_t clock, struct timespec *ret);
 
 void *__wrap_malloc(size_t size);
-int __wrap_posix_memalign(void **ret, size_t alignment, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
 void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
@@ -77,6 +76,11 @@ int faults_interruptions(void)
     return interruptions;
 }
 
+int faults_receives(void)
+{
+    return receives;
+}
+
 void faults_shake_wall_clock(bool on)
 {
     wall_clock_shaken = on;
@@ -110,11 +114,6 @@ static bool transfer_is_interrupted(void)
 static size_t cut(size_t size)
 {
     return transfers_cut && size > 1 ? 1 : size;
-}
-
-int __wrap_posix_memalign(void **ret, size_t alignment, size_t size)
-{
-    return allocation_fails() ? ENOMEM : __real_posix_memalign(ret, alignment, size);
 }
 
 void *__wrap_malloc(size_t size)
@@ -153,6 +152,7 @@ ssize_t __wrap_write(int fd, const void *buffer, size_t size)
 
 ssize_t __wrap_recv(int fd, void *buffer, size_t size, int flags)
 {
+    receives++;
     return transfer_is_interrupted() ? -1 : __real_recv(fd, buffer, cut(size), flags);
 }
 

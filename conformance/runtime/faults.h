@@ -21,6 +21,9 @@ void faults_cut_transfers(bool on);
 /* How many transfers were interrupted. */
 int faults_interruptions(void);
 
+/* How often this thread has called recv(2). */
+int faults_receives(void);
+
 /* From now on the wall clock jumps by years with each look. */
 void faults_shake_wall_clock(bool on);
 

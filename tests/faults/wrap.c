@@ -128,17 +128,6 @@ void *__wrap_realloc(void *memory, size_t size)
     return moved;
 }
 
-int __real_posix_memalign(void **ret, size_t alignment, size_t size);
-int __wrap_posix_memalign(void **ret, size_t alignment, size_t size);
-
-int __wrap_posix_memalign(void **ret, size_t alignment, size_t size)
-{
-    if (fails(FAULT_posix_memalign)) return ENOMEM;
-    int result = __real_posix_memalign(ret, alignment, size);
-    if (result == 0) blocks++;
-    return result;
-}
-
 void __wrap_free(void *memory)
 {
     if (memory) blocks--;

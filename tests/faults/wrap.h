@@ -17,7 +17,7 @@
 /* clang-format off */
 #define FAULT_CALLS(one)                                                                     \
     one(malloc, ENOMEM) one(calloc, ENOMEM) one(realloc, ENOMEM)                             \
-    one(posix_memalign, ENOMEM) one(mmap, ENOMEM) one(mprotect, ENOMEM)                      \
+    one(mmap, ENOMEM) one(mprotect, ENOMEM)                                                  \
     one(madvise, EINVAL) one(process_madvise, EPERM) one(epoll_create1, EMFILE)              \
     one(epoll_ctl, ENOSPC) one(epoll_wait, EINTR) one(epoll_probe, ENOSYS)                   \
     one(ppoll, EINTR) one(poll, EINTR) one(eventfd, EMFILE) one(recv, ENOBUFS)               \

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stealing: the public deque, who watches it, and how a thief makes a chunk its own.
+ *
+ * A chunk is a batch that was taken out of its owner's ring. Its tasks are still the owner's: it
+ * may join or cancel them. So a thief that has taken the chunk first shares its tasks and their
+ * scopes (core/share.h: one barrier for all), and only then says that they run elsewhere.
+ *
+ * At most one idle worker watches: it looks every WEFT__WATCH_NS, and takes a chunk that was there at its
+ * last look. So tasks that are about to be run by their owner stay with it, and nobody else wakes.
+ */
+#include "core/steal.h"
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "core/chan_shared.h"
+#include "core/park.h"
+#include "core/post.h"
+#include "core/runtime.h"
+#include "core/scope.h"
+#include "core/share.h"
+
+enum {
+    PUBLISH_PERIOD = 16, /* spawns between two chunks */
+    CHUNK_MAX = 32,      /* tasks of a chunk that is cut from a long batch */
+    CHUNKS_AT_ONCE = 16, /* are cut when thieves have run dry */
+    LOOKS_IN_VAIN = 4,   /* then the watcher sleeps without time-out */
+};
+
+static void publish_more(void *arg);
+
+/* ---- the deque ---- */
+
+static unsigned public_count(const struct ready *ready)
+{
+    /* seq_cst: pairs with weft__steal_must_watch() */
+    return atomic_load_explicit(&ready->public.count, memory_order_seq_cst);
+}
+
+/* At the newest end; false: there is no room. */
+static bool push_chunk(struct ready *ready, struct batch chunk)
+{
+    struct public_deque *public = &ready->public;
+    (void)pthread_mutex_lock(&public->lock);
+    unsigned count = atomic_load_explicit(&public->count, memory_order_relaxed);
+    bool has_room = count < READY_PUBLIC_MAX;
+    if (has_room) {
+        chunk.number = ++public->pushed;
+        public->chunks[(public->first + count) % READY_PUBLIC_MAX] = chunk;
+        atomic_store_explicit(&public->count, count + 1, memory_order_seq_cst);
+    }
+    (void)pthread_mutex_unlock(&public->lock);
+    return has_room;
+}
+
+bool weft__ready_take_back(struct ready *ready)
+{
+    struct public_deque *public = &ready->public;
+    if (atomic_load_explicit(&public->count, memory_order_relaxed) == 0) return false;
+    (void)pthread_mutex_lock(&public->lock);
+    unsigned count = atomic_load_explicit(&public->count, memory_order_relaxed);
+    if (count > 0) {
+        ready->batches[ready->batch_first & ready->batch_mask] =
+            public->chunks[(public->first + count - 1) % READY_PUBLIC_MAX];
+        ready->batch_count = 1;
+        atomic_store_explicit(&public->count, count - 1, memory_order_seq_cst);
+    }
+    (void)pthread_mutex_unlock(&public->lock);
+    return count > 0;
+}
+
+/* The oldest chunk, if it is that one still: false if somebody was faster. */
+static bool pop_oldest_chunk(struct ready *ready, uint64_t number, struct batch *ret)
+{
+    struct public_deque *public = &ready->public;
+    (void)pthread_mutex_lock(&public->lock);
+    unsigned count = atomic_load_explicit(&public->count, memory_order_relaxed);
+    const struct batch *oldest = &public->chunks[public->first % READY_PUBLIC_MAX];
+    bool is_there = count > 0 && oldest->number == number;
+    if (is_there) {
+        *ret = *oldest;
+        public->first++;
+        atomic_store_explicit(&public->count, count - 1, memory_order_seq_cst);
+    }
+    (void)pthread_mutex_unlock(&public->lock);
+    return is_there;
+}
+
+/* The number of the oldest chunk; 0: there is none. */
+static uint64_t oldest_chunk(struct ready *ready)
+{
+    if (public_count(ready) == 0) return 0;
+    struct public_deque *public = &ready->public;
+    (void)pthread_mutex_lock(&public->lock);
+    bool is_there = atomic_load_explicit(&public->count, memory_order_relaxed) > 0;
+    uint64_t number = is_there ? public->chunks[public->first % READY_PUBLIC_MAX].number : 0;
+    (void)pthread_mutex_unlock(&public->lock);
+    return number;
+}
+
+/* ---- publish ---- */
+
+/* Somebody who rests shall watch, if nobody does. */
+static void call_watcher(struct worker *worker)
+{
+    struct runtime *runtime = worker->runtime;
+    struct crew *crew = &runtime->crew;
+    /* seq_cst, both: pairs with weft__steal_must_watch() */
+    if (atomic_load_explicit(&crew->watcher, memory_order_seq_cst)) return;
+    if (atomic_load_explicit(&crew->resting, memory_order_seq_cst) == 0) return;
+    for (unsigned i = 1; i <= runtime->worker_count; i++) {
+        struct worker *other = runtime->workers[(worker->index + i) % runtime->worker_count];
+        if (other == worker) continue;
+        if (!atomic_load_explicit(&other->is_resting, memory_order_seq_cst)) continue;
+        weft__crew_rouse(other);
+        return;
+    }
+}
+
+/* The whole oldest batch, if it is not the one that the running slice fills. */
+static bool publish_oldest(struct ready *ready)
+{
+    if (ready->batch_count < (ready->batch_is_open ? 2u : 1u)) return false;
+    struct batch *oldest = &ready->batches[ready->batch_first & ready->batch_mask];
+    if (oldest->is_pinned || !push_chunk(ready, *oldest)) return false;
+    ready->batch_first = (ready->batch_first + 1) & ready->batch_mask;
+    ready->batch_count--;
+    return true;
+}
+
+/* Of the batch that the running slice fills: what was there at the last call. */
+static bool publish_aged(struct ready *ready)
+{
+    if (!ready->batch_is_open || ready->batch_count == 0) return false;
+    struct batch *open =
+        &ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask];
+    struct task *mark = ready->mark;
+    ready->mark = open->tail;
+    if (!mark || mark == open->tail || open->is_pinned) return false;
+    struct batch chunk = {.head = open->head, .tail = mark};
+    struct task *rest = mark->next;
+    mark->next = NULL;
+    if (!push_chunk(ready, chunk)) {
+        mark->next = rest;
+        return false;
+    }
+    open->head = rest;
+    return true;
+}
+
+void weft__publish(struct worker *worker)
+{
+    worker->spawns_left = worker->runtime->has_many ? PUBLISH_PERIOD - 1 : INT_MAX;
+    if (!worker->runtime->has_many || worker->ready.is_shuffled) return;
+    if (publish_oldest(&worker->ready) || publish_aged(&worker->ready)) call_watcher(worker);
+}
+
+/* Up to CHUNK_MAX tasks from the head of the oldest batch, of which some stay. */
+static bool publish_cut(struct ready *ready)
+{
+    if (ready->batch_count == 0) return false;
+    struct batch *oldest = &ready->batches[ready->batch_first & ready->batch_mask];
+    if (oldest->is_pinned) return false;
+    struct batch chunk = {.head = oldest->head, .tail = oldest->head};
+    for (int i = 1; i < CHUNK_MAX && chunk.tail != oldest->tail; i++)
+        chunk.tail = chunk.tail->next;
+    if (chunk.tail == oldest->tail) return publish_oldest(ready);
+    struct task *rest = chunk.tail->next;
+    chunk.tail->next = NULL;
+    if (!push_chunk(ready, chunk)) {
+        chunk.tail->next = rest;
+        return false;
+    }
+    oldest->head = rest;
+    return true;
+}
+
+/* Posted by a thief that took the last chunk. */
+static void publish_more(void *arg)
+{
+    struct worker *worker = arg;
+    worker->ready.batch_is_open = false;
+    bool has_some = false;
+    for (int i = 0; i < CHUNKS_AT_ONCE && publish_cut(&worker->ready); i++)
+        has_some = true;
+    if (has_some) call_watcher(worker);
+}
+
+/* ---- take ---- */
+
+/* Before the barrier: the owner must stop taking them for its own. With the lock. */
+static void ask_for(struct task *task)
+{
+    weft__share_ask(&task->shared);
+    if (!task->home) return;
+    weft__share_ask(&task->home->shared);
+    weft__share_ask(&task->home->owner->shared); /* there will be mail for it */
+}
+
+/* After it. With the lock. */
+static void take_over(struct worker *thief, struct task *task)
+{
+    weft__share_settle(&task->shared);
+    if (task->home) weft__share_settle(&task->home->shared);
+    task->worker = thief;
+    weft__scope_refresh(task);
+}
+
+static void for_each(struct batch chunk, struct worker *thief, bool is_asked)
+{
+    weft__shared_lock();
+    for (struct task *task = chunk.head; task; task = task->next) {
+        if (is_asked) {
+            take_over(thief, task);
+        } else {
+            ask_for(task);
+        }
+    }
+    weft__shared_unlock();
+}
+
+static void queue(struct ready *ready, struct batch chunk)
+{
+    if (weft__ready_reserve_batch(ready) == 0) {
+        chunk.is_pinned = true; /* once is enough */
+        ready->batches[(ready->batch_first + ready->batch_count++) & ready->batch_mask] = chunk;
+        return;
+    }
+    while (chunk.head) { /* they need no memory there */
+        struct task *task = chunk.head;
+        chunk.head = task->next;
+        ready_push_woken(ready, task);
+    }
+}
+
+/* In an operation, which is left meanwhile: nothing that is private is being looked at. */
+static void adopt(struct worker *thief, struct worker *victim, struct batch chunk)
+{
+    weft__expose(victim);
+    core_leave(thief);
+    for_each(chunk, thief, false);
+    weft__share_wait(victim);
+    core_enter(thief);
+    for_each(chunk, thief, true);
+    queue(&thief->ready, chunk);
+}
+
+static void ask_for_more(struct worker *victim)
+{
+    victim->publish_post.fn = publish_more;
+    victim->publish_post.arg = victim;
+    weft__post_to(victim, &victim->publish_post);
+}
+
+static bool steal_from(struct worker *thief, struct worker *victim, uint64_t number)
+{
+    struct batch chunk = {0};
+    if (!pop_oldest_chunk(&victim->ready, number, &chunk)) return false;
+    adopt(thief, victim, chunk);
+    if (public_count(&victim->ready) == 0) ask_for_more(victim);
+    return true;
+}
+
+/* ---- watch ---- */
+
+static bool is_anything_public(const struct runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (public_count(&runtime->workers[i]->ready) > 0) return true;
+    }
+    return false;
+}
+
+static bool becomes_watcher(struct worker *worker)
+{
+    struct worker *nobody = NULL;
+    _Atomic(struct worker *) *watcher = &worker->runtime->crew.watcher;
+    if (atomic_load_explicit(watcher, memory_order_relaxed) == worker) return true;
+    if (!atomic_compare_exchange_strong(watcher, &nobody, worker)) return false;
+    worker->watch_next_ns = 0;
+    worker->watched_in_vain = 0;
+    return true;
+}
+
+static void resign(struct worker *worker)
+{
+    /* seq_cst: pairs with call_watcher() */
+    atomic_store_explicit(&worker->runtime->crew.watcher, NULL, memory_order_seq_cst);
+}
+
+/* One look at everybody: takes what was there at the last one. */
+static bool look(struct worker *worker)
+{
+    const struct runtime *runtime = worker->runtime;
+    for (unsigned i = 1; i < runtime->worker_count; i++) {
+        unsigned index = (worker->index + i) % runtime->worker_count;
+        struct worker *victim = runtime->workers[index];
+        uint64_t number = oldest_chunk(&victim->ready);
+        uint64_t before = victim->seen_chunk;
+        victim->seen_chunk = number;
+        if (number != 0 && number == before && steal_from(worker, victim, number)) return true;
+    }
+    return false;
+}
+
+bool weft__steal(struct worker *worker, int64_t *timeout_ns)
+{
+    struct runtime *runtime = worker->runtime;
+    if (!runtime->has_many || worker->ready.is_shuffled) return false;
+    bool is_public = is_anything_public(runtime);
+    bool watches = atomic_load_explicit(&runtime->crew.watcher, memory_order_relaxed) == worker;
+    if (!is_public && !watches) return false;
+    if (!becomes_watcher(worker)) return false;
+
+    int64_t now_ns = weft__backend.now_ns(worker->backend_state);
+    int64_t left_ns = worker->watch_next_ns - now_ns;
+    if (left_ns <= 0) {
+        worker->watched_in_vain = is_public ? 0 : worker->watched_in_vain + 1;
+        if (look(worker)) {
+            weft__steal_hand_on(worker);
+            return true;
+        }
+        if (worker->watched_in_vain > LOOKS_IN_VAIN) {
+            resign(worker);
+            return false; /* weft__steal_must_watch() looks once more */
+        }
+        worker->watch_next_ns = now_ns + WEFT__WATCH_NS;
+        left_ns = WEFT__WATCH_NS;
+    }
+    if (left_ns < *timeout_ns) *timeout_ns = left_ns;
+    return false;
+}
+
+void weft__steal_hand_on(struct worker *worker)
+{
+    struct runtime *runtime = worker->runtime;
+    worker->has_rested = false;
+    if (atomic_load_explicit(&runtime->crew.watcher, memory_order_relaxed) == worker) {
+        resign(worker);
+    }
+    /* after the end of the rest and of the watch, which a publisher may have seen last */
+    if (is_anything_public(runtime)) call_watcher(worker);
+}
+
+/* Who publishes first counts what is public, and then looks who rests; who rests counts itself, and
+ * then looks what is public: one sees the other. */
+bool weft__steal_must_watch(struct worker *worker)
+{
+    return !worker->ready.is_shuffled && is_anything_public(worker->runtime) &&
+           becomes_watcher(worker);
+}
+
+/* ---- placement ---- */
+
+struct worker *weft__spread_choose(struct runtime *runtime)
+{
+    struct worker *best = runtime->workers[0];
+    unsigned fewest = UINT_MAX;
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        struct worker *worker = runtime->workers[i];
+        unsigned live = atomic_load_explicit(&worker->spread_live, memory_order_relaxed);
+        if (live >= fewest) continue;
+        fewest = live;
+        best = worker;
+    }
+    atomic_fetch_add_explicit(&best->spread_live, 1, memory_order_relaxed);
+    return best;
+}
+
+void weft__spread_ended(struct worker *worker)
+{
+    atomic_fetch_sub_explicit(&worker->spread_live, 1, memory_order_relaxed);
+}
