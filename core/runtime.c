@@ -121,7 +121,8 @@ int weft__runtime_open(struct runtime *runtime, const struct weft_config *config
     result = -ENOMEM;
     runtime->worker_count = runtime->settings.config.workers;
     runtime->has_many = runtime->worker_count > 1;
-    bool is_unheard_of = runtime->has_many && runtime->host.is_hosted && runtime->settings.is_virtual;
+    bool is_unheard_of =
+        runtime->has_many && runtime->host.is_hosted && runtime->settings.is_virtual;
     if (is_unheard_of) { /* nobody would know when all workers and the host rest */
         result = -ENOTSUP;
         goto free_handle;
@@ -409,8 +410,7 @@ static struct worker *choose_worker(struct runtime *runtime,
         task->flags |= TASK_SPREAD;
         return weft__spread_choose(runtime);
     }
-    unsigned turn =
-        atomic_fetch_add_explicit(&runtime->crew.next_foreign, 1, memory_order_relaxed);
+    unsigned turn = atomic_fetch_add_explicit(&runtime->crew.next_foreign, 1, memory_order_relaxed);
     return runtime->workers[turn % runtime->worker_count];
 }
 
