@@ -126,6 +126,29 @@ MT_TEST(mt, 18_workers_end_with_queued_tasks_and_leave_nothing)
     CHECK_EQ(thread_count(), threads);
 }
 
+/* A record of its own worker, which the first one does not visit. */
+static int leave_sleeper(void *arg)
+{
+    CHECK_EQ(weft_spawn(NULL, run_in_batch, arg), 0);
+    while (atomic_load(&((struct batch *)arg)->ran) < 2 * (int)weft_worker_count()) {
+        if (weft_sleep(100 * WEFT_USEC) < 0) break;
+    }
+    return 0;
+}
+
+static int root_leaves_sleepers(void *arg)
+{
+    run_spread(2 * weft_worker_count(), leave_sleeper, arg);
+    return 0;
+}
+
+MT_TEST(mt, 18d_the_end_reaches_what_other_workers_have_spawned)
+{
+    struct batch batch = {.ran = 0};
+    CHECK_EQ(run_with(workers, root_leaves_sleepers, &batch), 0);
+    CHECK_EQ(atomic_load(&batch.ended), 2 * (int)workers);
+}
+
 static int run_without_threads(void *arg)
 {
     unsigned workers = *(unsigned *)arg;

@@ -374,6 +374,41 @@ MT_TEST(join, 16_a_task_of_another_worker_tells_its_result)
     CHECK_EQ(run_with(workers, root_joins_elsewhere, &far), 0);
 }
 
+static int give_seven(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+static int join_left(void *arg)
+{
+    CHECK_EQ(join_result(*(weft_task *)arg), 7);
+    return 0;
+}
+
+/* They end here, where nobody but their worker knows of them. */
+static int root_leaves_results(void *arg)
+{
+    weft_task tasks[8];
+    struct weft_scope scope;
+    (void)arg;
+    CHECK_EQ(weft_scope_open(&scope), 0);
+    for (unsigned i = 0; i < 2 * weft_worker_count(); i++) {
+        CHECK_EQ(weft_spawn(&tasks[i], give_seven, NULL), 0);
+    }
+    CHECK_EQ(weft_yield(), 0);
+    for (unsigned i = 0; i < 2 * weft_worker_count(); i++) {
+        (void)spawn_spread(&scope, join_left, &tasks[i]);
+    }
+    CHECK_EQ(weft_scope_close(&scope), 0);
+    return 0;
+}
+
+MT_TEST(join, 16b_a_result_that_was_left_is_found_from_elsewhere)
+{
+    CHECK_EQ(run_with(workers, root_leaves_results, NULL), 0);
+}
+
 struct baton {
     struct weft_chan *chan;
     int count; /* plain: of whoever holds the value */
