@@ -68,6 +68,22 @@ bool weft__ready_take_back(struct ready *ready)
     return count > 0;
 }
 
+void weft__ready_take_oldest(struct ready *ready)
+{
+    struct public_deque *public = &ready->public;
+    if (atomic_load_explicit(&public->count, memory_order_relaxed) == 0) return;
+    if (weft__ready_reserve_batch(ready) < 0) return; /* then it waits for the next time */
+    (void)pthread_mutex_lock(&public->lock);
+    unsigned count = atomic_load_explicit(&public->count, memory_order_relaxed);
+    if (count > 0) {
+        ready->batch_first = (ready->batch_first - 1) & ready->batch_mask;
+        ready->batches[ready->batch_first] = public->chunks[public->first++ % READY_PUBLIC_MAX];
+        ready->batch_count++;
+        atomic_store_explicit(&public->count, count - 1, memory_order_seq_cst);
+    }
+    (void)pthread_mutex_unlock(&public->lock);
+}
+
 /* The oldest chunk, if it is that one still: false if somebody was faster. */
 static bool pop_oldest_chunk(struct ready *ready, uint64_t number, struct batch *ret)
 {
