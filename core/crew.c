@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/idle.h"
 #include "core/overflow.h"
@@ -114,6 +115,7 @@ static void *run(void *arg)
     struct worker *worker = arg;
     struct runtime *runtime = worker->runtime;
     struct crew *crew = &runtime->crew;
+    worker->tid = gettid();
     int result = open_worker(worker);
     if (result == 0 && runtime->settings.config.dump_signal != 0) {
         sigset_t dump; /* the thread's tasks are dumped by the thread */
@@ -131,6 +133,7 @@ static void *run(void *arg)
 
     weft__worker_loop(worker);
     core_leave(worker);
+    weft__report_part(worker);
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         weft__overflow_release(&worker->stacks);
     }
