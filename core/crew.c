@@ -75,14 +75,23 @@ static void let_run(struct crew *crew)
     (void)pthread_mutex_unlock(&crew->lock);
 }
 
-/* With all signals blocked: they are for the threads of the program. */
+/* All signals are for the threads of the program, but for those that a fault raises: blocked, they
+ * would kill without a word. */
+static void block_signals(sigset_t *ret_former)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t others;
+    (void)sigfillset(&others); /* these cannot fail */
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        (void)sigdelset(&others, faults[i]);
+    (void)pthread_sigmask(SIG_BLOCK, &others, ret_former);
+}
+
 static int start(struct runtime *runtime, struct worker *worker)
 {
     struct crew *crew = &runtime->crew;
-    sigset_t all;
     sigset_t former;
-    (void)sigfillset(&all); /* cannot fail */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &former);
+    block_signals(&former);
     crew->open_result = 1;
     int result = -pthread_create(&worker->thread, NULL, run, worker);
     (void)pthread_sigmask(SIG_SETMASK, &former, NULL);

@@ -32,8 +32,8 @@ void weft__report_deadlock(struct runtime *runtime);
 /* Tasks that did not end within the grace time. */
 void weft__report_survivors(struct runtime *runtime);
 
-/* The root task has returned, on worker 0, and nothing was cancelled because of it yet: names who is
- * alive, if leaks are reported; other workers do so soon. */
+/* The root task has returned, on worker 0, and nothing was cancelled because of it yet: names who
+ * is alive, if leaks are reported; other workers do so soon. */
 void weft__report_outliving(struct runtime *runtime);
 
 /* The thread or the process ends, and it lives in a host's loop; only when leaks are reported. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What several workers tell about themselves: dumps that a task and a signal ask for, counters, the
- * watchdog, leaks and deadlocks. Each worker writes its own tasks: MT-22.
+ * watchdog, leaks, deadlocks and overflows. Each worker writes its own tasks: MT-22.
  */
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "conformance/runtime/mt_support.h"
 
@@ -387,4 +388,56 @@ MT_TEST(mt, 22h_a_deadlock_names_the_tasks_of_all_workers)
     CHECK_EQ(count_of("\ntask "), workers + 1);
     CHECK_EQ(count_of(": parked on worker 1 since turn "), 1);
     close_output();
+}
+
+/* ---- 22: overflows ---- */
+
+static int __attribute__((noinline)) recurse(int depth)
+{
+    volatile char frame[1024];
+    frame[0] = (char)depth;
+    frame[1023] = (char)depth;
+    return depth > 1000000 ? 0 : recurse(depth + 1) + frame[0] + frame[1023];
+}
+
+/* Its record is worker 0's, where it was spawned. */
+static int overflow_elsewhere(void *arg)
+{
+    (void)arg;
+    return weft_worker_index() == 0 ? 0 : recurse(0) == 12345;
+}
+
+static int root_spreads_divers(void *arg)
+{
+    struct weft_spawn_options options = WEFT_SPAWN_OPTIONS_INIT;
+    struct weft_scope scope;
+    (void)arg;
+    options.name = "far diver";
+    options.placement = WEFT_SPREAD;
+    CHECK_EQ(weft_scope_open(&scope), 0);
+    for (unsigned i = 0; i < weft_worker_count(); i++) {
+        CHECK_EQ(weft_scope_spawn_with(&scope, NULL, &options, overflow_elsewhere, NULL), 0);
+    }
+    return weft_scope_close(&scope);
+}
+
+static int run_divers(void *arg)
+{
+    struct weft_config config = WEFT_CONFIG_INIT;
+    struct rlimit none = {0, 0};
+    CHECK_EQ(setrlimit(RLIMIT_CORE, &none), 0);
+    CHECK_EQ(unsetenv("WEFT_WORKERS"), 0);
+    config.workers = *(unsigned *)arg;
+    config.flags = WEFT_OVERFLOW_FORCE; /* over the handler of a sanitizer */
+    return weft_run(&config, root_spreads_divers, NULL);
+}
+
+MT_TEST(mt, 22i_an_overflow_on_another_worker_names_the_task)
+{
+    struct harness_child child;
+    harness_run_child(&child, run_divers, &workers);
+    CHECK(!child.exited);
+    CHECK(child.signal_number == SIGSEGV || child.signal_number == SIGABRT);
+    CHECK(strstr(child.output, "weft: stack overflow in task ") != NULL);
+    CHECK(strstr(child.output, " \"far diver\", spawned at ") != NULL);
 }
