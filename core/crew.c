@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/idle.h"
 #include "core/overflow.h"
@@ -77,14 +78,23 @@ static void let_run(struct crew *crew)
     (void)pthread_mutex_unlock(&crew->lock);
 }
 
-/* With all signals blocked: they are for the threads of the program. */
+/* All signals are for the threads of the program, but for those that a fault raises: blocked, they
+ * would kill without a word. */
+static void block_signals(sigset_t *ret_former)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t others;
+    (void)sigfillset(&others); /* these cannot fail */
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        (void)sigdelset(&others, faults[i]);
+    (void)pthread_sigmask(SIG_BLOCK, &others, ret_former);
+}
+
 static int start(struct runtime *runtime, struct worker *worker)
 {
     struct crew *crew = &runtime->crew;
-    sigset_t all;
     sigset_t former;
-    (void)sigfillset(&all); /* cannot fail */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &former);
+    block_signals(&former);
     crew->open_result = 1;
     int result = -pthread_create(&worker->thread, NULL, run, worker);
     (void)pthread_sigmask(SIG_SETMASK, &former, NULL);
@@ -117,6 +127,7 @@ static void *run(void *arg)
     struct worker *worker = arg;
     struct runtime *runtime = worker->runtime;
     struct crew *crew = &runtime->crew;
+    worker->tid = gettid();
     int result = open_worker(worker);
     if (result == 0 && runtime->settings.config.dump_signal != 0) {
         sigset_t dump; /* the thread's tasks are dumped by the thread */
@@ -134,6 +145,7 @@ static void *run(void *arg)
 
     weft__worker_loop(worker);
     core_leave(worker);
+    weft__report_part(worker);
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         weft__overflow_release(&worker->stacks);
     }
@@ -194,11 +206,12 @@ void weft__crew_stop(struct runtime *runtime)
 void weft__crew_close(struct runtime *runtime)
 {
     if (!runtime->has_many || runtime->crew.has_lost_thread) return;
+    bool has_survivors = weft__runtime_live(runtime) > 0; /* they point into their workers */
     for (unsigned i = 1; i < runtime->worker_count; i++) {
         struct worker *worker = runtime->workers[i];
         if (!worker) continue;
         weft__worker_close(worker);
-        if (weft__runtime_live(runtime) == 0) free(worker); /* survivors point into it */
+        if (!has_survivors) free(worker);
     }
 }
 

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <weft/runtime.h>
 
@@ -78,6 +79,7 @@ struct worker {
     uint64_t rest_number;   /* under crew.lock: crew.rests when it began */
     pthread_t thread;
     bool has_ended; /* the thread; under crew.lock */
+    pid_t tid;                     /* of the thread; not known of worker 0 */
     struct weft_post refresh_post; /* the root scope was cancelled */
     struct weft_post publish_post; /* thieves have taken everything that was public */
     atomic_uint spread_live;       /* tasks that were put here by WEFT_SPREAD */

@@ -48,8 +48,8 @@ struct weft_config {
     int64_t grace_ns;  /* how long tasks may take to end after the root; default 5 s */
     uint64_t seed;     /* of select's random choice; default: from the system (WEFT_SEED=) */
     int report_fd;     /* where reports go; 0 means standard error */
-    int dump_signal;   /* a signal that makes every runtime of the process print its task dump;
-                          0: none (WEFT_DUMP_SIGNAL=) */
+    int dump_signal;   /* a signal that makes every runtime of the process print its task dump,
+                          each worker its own; 0: none (WEFT_DUMP_SIGNAL=) */
     void (*on_task_start)(weft_task task, void *arg); /* before a task's function runs */
     void (*on_task_end)(weft_task task, void *arg);   /* after its last deferred call */
     void *hook_arg;
