@@ -3,7 +3,8 @@
  * What all benchmarks share, ours and the peers': the clock, the arguments, the rounds, the line.
  *
  * A program does `count` operations and prints one line, `name unit value`. Unless its question is
- * a cold one it first does a whole round that is not measured, in the same process.
+ * a cold one it first does a whole round that is not measured, in the same process. With
+ * BENCH_QUICK set it does a tenth, unless -n says how many.
  *
  * usage: NAME [-n COUNT] [-w WARM_COUNT] [PARAMETER]
  */
@@ -78,9 +79,27 @@ static inline void bench_usage(const struct bench *bench)
     exit(2);
 }
 
+static bool bench_is_parallel; /* tasks may run on several threads; bench_parse() knows */
+
+/* Adds to a counter that tasks share; returns the sum. Atomic only where it has to be. */
+static inline int64_t bench_add(int64_t *counter, int64_t number)
+{
+    if (bench_is_parallel) return __atomic_add_fetch(counter, number, __ATOMIC_ACQ_REL);
+    return *counter += number;
+}
+
+static inline bool bench_is_quick(void)
+{
+    const char *wish = getenv("BENCH_QUICK");
+    return wish && *wish != '\0';
+}
+
 static inline void bench_parse(struct bench *bench, int argc, char **argv)
 {
     int letter = 0;
+    const char *workers = getenv("WEFT_WORKERS");
+    bench_is_parallel = workers && *workers && strcmp(workers, "1") != 0;
+    if (bench_is_quick() && bench->count >= 10) bench->count /= 10;
     while ((letter = getopt(argc, argv, "n:w:")) != -1) {
         if (letter == 'n') bench->count = bench_number(optarg);
         if (letter == 'w') bench->warm = bench_number(optarg);

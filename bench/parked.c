@@ -16,7 +16,7 @@ static int64_t starting;
 
 WEFT_TASK(wait_for_end, (struct weft_chan *, all_wait), (struct weft_chan *, end))
 {
-    if (--starting == 0) weft_chan_close(all_wait);
+    if (bench_add(&starting, -1) == 0) weft_chan_close(all_wait);
     return weft_chan_recv(end, NULL) == -EPIPE ? 0 : 1;
 }
 

@@ -67,7 +67,7 @@ int main(int argc, char **argv)
         if (each < best) best = each;
         sum += each;
     }
-    printf("switch: best %.2f mean %.2f ns\n", best, sum / ROUNDS);
+    printf("switch ns %.2f\nswitch_mean ns %.2f\n", best, sum / ROUNDS);
     free(stack);
     return 0;
 }

@@ -188,17 +188,23 @@ static inline int recv_park(struct worker *worker,
     return weft__park(worker, self);
 }
 
-static int send_now(struct worker *worker, struct weft_chan *chan, const void *value)
+__attribute__((noinline)) static int send_now(struct worker *worker,
+                                              struct weft_chan *chan,
+                                              const void *value)
 {
     return done(worker, weft__chan_send_now(chan, value));
 }
 
-static int recv_now(struct worker *worker, struct weft_chan *chan, void *ret_value)
+__attribute__((noinline)) static int recv_now(struct worker *worker,
+                                              struct weft_chan *chan,
+                                              void *ret_value)
 {
     return done(worker, weft__chan_recv_now(chan, ret_value));
 }
 
-static int send_or_park(struct worker *worker, struct weft_chan *chan, const void *value)
+__attribute__((noinline)) static int send_or_park(struct worker *worker,
+                                                  struct weft_chan *chan,
+                                                  const void *value)
 {
     int result = weft__chan_send_now(chan, value);
     if (likely(result != -EAGAIN)) return done(worker, result);
@@ -207,7 +213,9 @@ static int send_or_park(struct worker *worker, struct weft_chan *chan, const voi
     return send_park(worker, self, chan, value);
 }
 
-static int recv_or_park(struct worker *worker, struct weft_chan *chan, void *ret_value)
+__attribute__((noinline)) static int recv_or_park(struct worker *worker,
+                                                  struct weft_chan *chan,
+                                                  void *ret_value)
 {
     int result = weft__chan_recv_now(chan, ret_value);
     if (likely(result != -EAGAIN)) return done(worker, result);
@@ -274,13 +282,13 @@ __attribute__((noinline)) static int recv_late(struct worker *worker,
 }
 
 /* Not a task, or not a private channel of this worker. */
-static int send_elsewhere(struct weft_chan *chan, const void *value)
+__attribute__((noinline)) static int send_elsewhere(struct weft_chan *chan, const void *value)
 {
     int way = find_way(chan);
     return way < 0 ? way : weft__shared_send(chan, value);
 }
 
-static int recv_elsewhere(struct weft_chan *chan, void *ret_value)
+__attribute__((noinline)) static int recv_elsewhere(struct weft_chan *chan, void *ret_value)
 {
     int way = find_way(chan);
     return way < 0 ? way : weft__shared_recv(chan, ret_value);

@@ -29,6 +29,7 @@ int64_t weft__idle_timeout(struct worker *worker)
 {
     if (atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0) return 0;
     if (worker->starved && unstarve(worker)) return 0;
+    if (likely(!worker->runtime->has_many)) return timeout_of(worker);
     int64_t watch_ns = WEFT_POLL_FOREVER;
     if (weft__steal(worker, &watch_ns)) return 0;
     int64_t timeout_ns = timeout_of(worker);
@@ -39,12 +40,12 @@ static int64_t timeout_of(struct worker *worker)
 {
 
     struct runtime *runtime = worker->runtime;
+    int64_t next_ns = weft__timers_next(&worker->timers);
     bool is_alone = !runtime->has_many; /* else core/crew.c decides, when all rest */
-    if (is_alone && weft__timers_next(&worker->timers) == WEFT_FOREVER &&
-        !weft__idle_can_be_woken(runtime)) {
+    if (is_alone && next_ns == WEFT_FOREVER && !weft__idle_can_be_woken(runtime)) {
         return runtime->host.is_attached ? WEFT_POLL_FOREVER : WEFT__IDLE_STUCK;
     }
-    int64_t next_ns = weft__idle_next(worker);
+    if (unlikely(runtime->is_over)) next_ns = weft__idle_next(worker);
     if (runtime->settings.is_virtual) return virtual_timeout(worker, next_ns);
 
     if (next_ns == WEFT_FOREVER) return WEFT_POLL_FOREVER;

@@ -76,6 +76,17 @@ __attribute__((noinline)) static int join_shared(struct worker *worker,
     return result == -EINPROGRESS ? weft__park(worker, self) : result;
 }
 
+/* A private one that has ended, or a caller that must not sleep. */
+__attribute__((noinline)) static int join_now(struct worker *worker,
+                                              struct task *self,
+                                              struct task *target,
+                                              int *ret_result)
+{
+    int result = weft__join_take(target, ret_result);
+    core_leave(worker);
+    return result == -EAGAIN ? self->no_sleep : result;
+}
+
 /* The call proper, after its entry. */
 static inline int join(struct worker *worker, struct task *self, weft_task handle, int *ret_result)
 {
@@ -86,10 +97,12 @@ static inline int join(struct worker *worker, struct task *self, weft_task handl
     if (unlikely(!weft__task_is_mine(worker, target))) {
         return join_shared(worker, self, handle, ret_result);
     }
-    int result = begin_join(self, target, ret_result);
-    if (likely(result == -EINPROGRESS)) return weft__park(worker, self);
-    core_leave(worker);
-    return result;
+    if (target->state == TASK_ENDED || unlikely(self->no_sleep)) {
+        return join_now(worker, self, target, ret_result);
+    }
+    weft__wait_for(self, &join_wait, target, ret_result);
+    task_add_joiner(target, &self->wait.waiter);
+    return weft__park(worker, self);
 }
 
 /* A function of its own, so that the usual case needs no stack frame. */

@@ -24,6 +24,7 @@ static int switch_slow(struct worker *worker, struct task *self, struct task *ne
 
 int weft__park(struct worker *worker, struct task *self)
 {
+    core_leave(worker);
     self->state = TASK_PARKED;
     self->since_turn = worker->turn;
     return switch_from(worker, self);
@@ -39,6 +40,7 @@ int weft__yield_to_all(struct worker *worker, struct task *self)
 
 int weft__enter_late(struct worker *worker, struct task *self)
 {
+    core_leave(worker);
     if (worker->budget < 0) {
         (void)weft__yield_to_all(worker, self);
         worker = weft__worker();
@@ -65,7 +67,6 @@ static inline void save_context(struct worker *worker, struct task *task)
 
 static inline void take_over(struct worker *worker, struct task *task)
 {
-    core_leave(worker);
     task->state = TASK_RUNNING;
     worker->current = task;
     worker->budget = READY_BUDGET;
@@ -189,7 +190,6 @@ __attribute__((noinline)) static int switch_slow(struct worker *worker,
         next = next_task(worker);
     }
     if (next == self) {
-        core_leave(worker);
         self->state = TASK_RUNNING;
         worker->budget = READY_BUDGET;
         return self->wake_result;
@@ -299,6 +299,7 @@ static struct task *next_oldest(struct worker *worker)
 
 void weft__run_ready(struct worker *worker)
 {
+    core_leave(worker);
     bool is_owed = unlikely(worker->ready.oldest_is_due);
     struct task *next = is_owed ? next_oldest(worker) : next_task(worker);
     /* The turn has just drained the inbox. Even if it is filled again and again, by a post that
@@ -352,6 +353,7 @@ WEFT__NO_SANITIZE static void inherit(struct worker *worker, struct task *next, 
 
 WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
 {
+    core_leave(worker);
     struct task *next = next_after_end(worker, stack);
 
 #if WEFT__SANITIZED

@@ -48,6 +48,9 @@ struct task *weft__ready_pick_slow(struct ready *ready)
 {
     if (ready->is_shuffled) return pick_random(ready);
 
+    /* What is public comes when nothing else is ready, or in the place of the oldest batch. */
+    if (ready->batch_count == 0) (void)weft__ready_take_back(ready);
+
     struct task *slot = ready->slot;
     ready->slot = NULL;
     if (slot && ready->slot_run < READY_SLOT_RUN) {
@@ -76,7 +79,7 @@ static struct task *pop_oldest(struct ready *ready)
     batch->head = task->next;
     if (!batch->head) {
         ready->batch_first = (ready->batch_first + 1) & ready->batch_mask;
-        if (--ready->batch_count == 0) ready_refill(ready);
+        ready->batch_count--;
     }
     return task;
 }

@@ -113,15 +113,6 @@ static inline void ready_push_unstarted(struct ready *ready, struct task *task)
         (struct batch){.head = task, .tail = task};
 }
 
-/* The last batch was used up: what is public is unstarted, too, and comes before woken tasks. */
-static inline void ready_refill(struct ready *ready)
-{
-    /* relaxed: only this worker makes it greater */
-    if (__builtin_expect(atomic_load_explicit(&ready->public.count, memory_order_relaxed) > 0, 0)) {
-        (void)weft__ready_take_back(ready);
-    }
-}
-
 /* There is a batch. */
 static inline struct task *ready_pop_newest(struct ready *ready)
 {
@@ -129,7 +120,7 @@ static inline struct task *ready_pop_newest(struct ready *ready)
         &ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask];
     struct task *task = batch->head;
     batch->head = task->next;
-    if (!batch->head && --ready->batch_count == 0) ready_refill(ready);
+    if (!batch->head) ready->batch_count--;
     return task;
 }
 
@@ -142,7 +133,9 @@ static inline void ready_pin_newest(struct ready *ready)
 
 static inline bool ready_is_empty(const struct ready *ready)
 {
-    return !ready->slot && !ready->head && ready->batch_count == 0;
+    /* relaxed: only its worker makes it greater */
+    return !ready->slot && !ready->head && ready->batch_count == 0 &&
+           atomic_load_explicit(&ready->public.count, memory_order_relaxed) == 0;
 }
 
 #endif

@@ -23,6 +23,7 @@ static int wait_on(struct worker *worker,
                    const struct wait_kind *kind,
                    bool is_locked);
 static void child_ended(struct worker *worker, struct scope *scope, struct task *task, bool taken);
+static int close_slowly(struct worker *worker, struct scope *scope);
 static int own_status(const struct scope *scope);
 static int check_owned(struct worker *worker, const struct scope *scope);
 
@@ -143,10 +144,14 @@ int(weft_scope_spawn)(struct weft_scope *scope, weft_task *ret, weft_fn fn, void
 
 void weft__scope_child_ended(struct worker *worker, struct task *task, bool taken)
 {
-    bool is_locked = is_shared(&task->home->shared);
-    if (unlikely(is_locked)) weft__shared_lock();
-    child_ended(worker, task->home, task, taken);
-    if (unlikely(is_locked)) weft__shared_unlock();
+    struct scope *scope = task->home;
+    if (likely(!is_shared(&scope->shared))) {
+        child_ended(worker, scope, task, taken);
+        return;
+    }
+    weft__shared_lock();
+    child_ended(worker, scope, task, taken);
+    weft__shared_unlock();
 }
 
 static void child_ended(struct worker *worker, struct scope *scope, struct task *task, bool taken)
@@ -260,6 +265,13 @@ static int wait_on(struct worker *worker,
     return weft__park(worker, self);
 }
 
+/* Private, without children, and nothing has happened in it. */
+static bool is_plain(const struct scope *scope)
+{
+    return scope_flags(scope) == SCOPE_OPEN && !is_shared(&scope->shared) && !scope->failure &&
+           list_is_empty(&scope->children) && list_is_empty(&scope->ended);
+}
+
 int weft_scope_close(struct weft_scope *public_scope)
 {
     struct worker *worker = weft__worker();
@@ -269,12 +281,27 @@ int weft_scope_close(struct weft_scope *public_scope)
     struct task *self = worker->current;
     if (self->scope != scope) return -EINVAL;
 
+    core_enter(worker);
+    if (likely(is_plain(scope) && !self->interrupt && !self->no_sleep)) {
+        weft__timer_remove(&worker->timers, &scope->timer);
+        self->scope = scope->parent;
+        scope_set_flags(scope, 0);
+        core_leave(worker);
+        return 0;
+    }
+    return close_slowly(worker, scope);
+}
+
+/* There is something to wait for, to release or to report. */
+__attribute__((noinline)) static int close_slowly(struct worker *worker, struct scope *scope)
+{
+    struct task *self = worker->current;
     bool is_locked = begin_on(worker, scope);
     while (!list_is_empty(&scope->children)) {
         (void)wait_on(worker, scope, &close_wait, is_locked); /* the last child wakes it */
         is_locked = begin_on(worker, scope);
     }
-    result = scope->failure ? scope->failure : own_status(scope);
+    int result = scope->failure ? scope->failure : own_status(scope);
     while (!list_is_empty(&scope->ended)) {
         weft__task_release(container_of(list_first(&scope->ended), struct task, sibling));
     }

@@ -162,8 +162,3 @@ bool weft__task_is_here(const struct worker *worker, const struct task *target)
     }
     return false;
 }
-
-bool weft__task_is_mine(const struct worker *worker, const struct task *target)
-{
-    return record_pool(target) == &worker->records && !is_shared(&target->shared);
-}

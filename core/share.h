@@ -48,7 +48,7 @@ static inline bool core_is_entered(const struct worker *worker)
     return atomic_load_explicit(&worker->in_core, memory_order_relaxed) != 0;
 }
 
-/* Before user code runs on; a switch does it too. */
+/* Before user code runs on; a task that sleeps or ends does it on its way. */
 static inline void core_leave(struct worker *worker)
 {
     /* release: what the operation did comes first; pairs with weft__share_wait() */
@@ -107,6 +107,9 @@ bool weft__task_is_here(const struct worker *worker, const struct task *target);
 struct worker *weft__task_worker(const struct task *task);
 
 /* Is it private, and the worker's? The worker is in an operation. */
-bool weft__task_is_mine(const struct worker *worker, const struct task *target);
+static inline bool weft__task_is_mine(const struct worker *worker, const struct task *target)
+{
+    return record_pool(target) == &worker->records && !is_shared(&target->shared);
+}
 
 #endif

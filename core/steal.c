@@ -57,6 +57,7 @@ static bool push_chunk(struct ready *ready, struct batch chunk)
 bool weft__ready_take_back(struct ready *ready)
 {
     struct public_deque *public = &ready->public;
+    if (atomic_load_explicit(&public->count, memory_order_relaxed) == 0) return false;
     (void)pthread_mutex_lock(&public->lock);
     unsigned count = atomic_load_explicit(&public->count, memory_order_relaxed);
     if (count > 0) {
@@ -183,7 +184,6 @@ static void publish_more(void *arg)
     bool has_some = false;
     for (int i = 0; i < CHUNKS_AT_ONCE && publish_cut(&worker->ready); i++)
         has_some = true;
-    if (worker->ready.batch_count == 0) (void)weft__ready_take_back(&worker->ready);
     if (has_some) call_watcher(worker);
 }
 

@@ -306,7 +306,7 @@ static inline void finish(struct worker *worker, struct task *task, int result)
     task->stack = NULL;
     task->result = result;
     worker->tasks_ended++;
-    core_enter(worker); /* the switch that follows leaves it */
+    core_enter(worker); /* weft__leave() leaves it */
     if (is_shared(&task->shared)) {
         finish_shared(worker, task);
         return;

@@ -176,8 +176,8 @@ void weft__worker_turn(struct worker *worker, int64_t timeout_ns)
 }
 
 /*
- * Not before as many tasks have run as the last poll found descriptors: most of what is ready would
- * be reported again, at some cost for each, and whom the rest wakes would stand behind these anyway.
+ * Not before as many tasks have run as the last poll found descriptors: most of them would be
+ * reported again, at some cost for each, and whom the others wake would stand behind these anyway.
  */
 static bool shall_poll(const struct worker *worker, int64_t timeout_ns)
 {

@@ -531,6 +531,7 @@ static int sleep_an_hour(void *arg)
 
 WEFT_TEST(emb, 13d_virtual_time_jumps_when_the_loop_is_quiet)
 {
+    harness_needs_one_worker(); /* several on a virtual clock cannot be attached */
     struct weft_config config = WEFT_CONFIG_INIT;
     config.flags = WEFT_VIRTUAL_CLOCK;
     struct emb emb;

@@ -168,6 +168,7 @@ static int uses_stacks(void *arg)
 
 WEFT_TEST(lim, 04m_the_memory_of_a_few_hundred_stacks_comes_back)
 {
+    harness_needs_one_worker(); /* each keeps a part at hand, and gives back in sleeps of its own */
     CHECK_EQ(run_real(uses_stacks, NULL), 0);
 }
 

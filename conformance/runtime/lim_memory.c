@@ -4,6 +4,7 @@
  *
  * Each call is made again and again, with one allocation more granted each time, until none fails.
  */
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -239,8 +240,8 @@ WEFT_TEST(lim, 03_a_run_without_memory_fails_and_leaves_nothing)
 #endif
 
 struct many {
-    int started;
-    int ended;
+    atomic_int started; /* of all workers */
+    atomic_int ended;
 };
 
 static int sleeps_once(void *arg)
@@ -312,6 +313,7 @@ static int crowd_child(void *arg)
 
 WEFT_TEST(lim, 07_tasks_beyond_the_address_space_wait_for_a_stack, .timeout = 60)
 {
+    harness_needs_one_worker(); /* the stacks and heaps of threads need address space, too */
     struct harness_child child;
     harness_run_child(&child, crowd_child, NULL);
 

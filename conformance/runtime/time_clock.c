@@ -5,6 +5,7 @@
  * Lower bounds are exact: nothing here may ever end early. Upper bounds are generous.
  */
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 
 #include "conformance/runtime/io_support.h"
@@ -123,10 +124,11 @@ static int fifty_days_root(void *arg)
     int *fds = arg;
     static const int64_t fifty_days = 50 * 24 * WEFT_HOUR;
     weft_task sleeper = start(sleeps_far, (void *)(uintptr_t)&fifty_days);
+    settle();
     uint64_t polls = stats_now().polls;
 
     struct later later;
-    later_start(&later, fds[1], 40, 'x');
+    later_start(&later, fds[1], 40 * harness_pace(), 'x');
     char byte = 0;
     CHECK_EQ(weft_read(fds[0], &byte, 1), 1);
     later_join(&later);
@@ -391,10 +393,10 @@ WEFT_TEST(time, 35_one_deadline_gives_one_wake_up_though_the_loop_wakes_before_i
 
 struct crowd {
     int64_t deadline;
-    int armed;
-    int woken;
-    int64_t first;
-    int64_t last;
+    atomic_int armed; /* these are of all workers' tasks */
+    atomic_int woken;
+    _Atomic int64_t first;
+    _Atomic int64_t last;
 };
 
 static int sleeps_in_crowd(void *arg)

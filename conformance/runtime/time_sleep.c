@@ -272,16 +272,28 @@ static int sleeps_in_order(void *arg)
     return 0;
 }
 
-static int ordered_root(void *arg)
+/* False if the machine was so slow that the first deadline had passed before all of them slept. */
+static bool sleep_together(struct ordered *ordered)
 {
-    struct ordered *ordered = arg;
+    ordered->next = 0;
+    ordered->woken_count = 0;
     ordered->base = weft_now() + 5 * WEFT_MSEC;
     weft_task tasks[4];
     for (int i = 0; i < 4; i++) {
         tasks[i] = start(sleeps_in_order, ordered);
     }
+    settle();
+    bool is_early = weft_now() < ordered->base + 10 * WEFT_MSEC;
     for (int i = 0; i < 4; i++) {
         CHECK_EQ(finish(tasks[i]), 0);
+    }
+    return is_early;
+}
+
+static int ordered_root(void *arg)
+{
+    struct ordered *ordered = arg;
+    while (!sleep_together(ordered)) {
     }
     for (int i = 0; i < 4; i++) {
         CHECK_EQ(ordered->woken[i], 10 * (i + 1));
@@ -332,6 +344,7 @@ static int equal_root(void *arg)
 
 WEFT_TEST(time, 07_equal_deadlines_fire_in_the_order_they_were_armed)
 {
+    harness_needs_one_worker(); /* each has timers of its own */
     struct equal equal;
     CHECK_EQ(run_virtual(equal_root, &equal), 0);
 }

@@ -180,13 +180,14 @@ static int storm_canceller(void *arg)
 {
     struct victim *first = arg;
     struct storm *storm = first->storm;
+    uint64_t random = first->random + 1; /* the victim draws from that one */
     weft_task tasks[VICTIMS / 4];
     for (int round = mt_scale(storm->mt, 200); round > 0; round--) {
         for (int i = 0; i < VICTIMS / 4; i++) {
-            first[i].kind = (enum sleep_kind)(stress_random(&first->random) % KINDS);
+            first[i].kind = (enum sleep_kind)(stress_random(&random) % KINDS);
             EXPECT(mt_spawn(NULL, &tasks[i], victim_task, &first[i]) == 0);
         }
-        mt_delay(&first->random);
+        mt_delay(&random);
         (void)weft_yield();
         for (int i = 0; i < VICTIMS / 4; i++) {
             int result = 0;

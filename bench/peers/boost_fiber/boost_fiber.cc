@@ -3,7 +3,7 @@
  * The questions of bench/, answered by boost.fiber with its own channels. A buffered one holds one
  * value less than it is made for, and is made for powers of two.
  *
- * usage: boost_fiber QUESTION [-n COUNT] [-w WARM_COUNT] [PARAMETER]
+ * usage: boost_fiber list; or QUESTION [-n COUNT] [-w WARM_COUNT] [PARAMETER]
  */
 #include <boost/fiber/all.hpp>
 #include <memory>
@@ -112,6 +112,10 @@ static int64_t pipe_round(int64_t count, int64_t capacity)
 
 static int64_t crowd_round(int64_t count, int64_t capacity)
 {
+    if (capacity == 0) {
+        Unbuffered channel;
+        return items_round(channel, count, EACH);
+    }
     Buffered channel(made_for(capacity));
     return items_round(channel, count, EACH);
 }
@@ -151,7 +155,14 @@ static int64_t ring_round(int64_t count, int64_t tasks)
     return elapsed_ns;
 }
 
+static int64_t startup_round(int64_t, int64_t)
+{
+    fibers::fiber([] {}).join();
+    return 0;
+}
+
 static struct bench questions[] = {
+    {"startup", BENCH_MS, 1, 0, -1, startup_round},
     {"yield", BENCH_NS, 2000000, -1, -1, yield_round},
     {"spawn_join", BENCH_NS, 500000, -1, -1, spawn_join_round},
     {"ping_pong", BENCH_NS, 500000, -1, 0, ping_pong_round},
@@ -163,10 +174,10 @@ static struct bench questions[] = {
 int main(int argc, char **argv)
 {
     for (auto &question : questions) {
+        if (argc > 1 && strcmp(argv[1], "list") == 0) puts(question.name);
         if (argc > 1 && strcmp(argv[1], question.name) == 0) {
             return bench_run(&question, argc - 1, argv + 1);
         }
     }
-    fprintf(stderr, "%s: no such question\n", argv[0]);
-    return 2;
+    return argc > 1 && strcmp(argv[1], "list") == 0 ? 0 : 2;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-// The questions of bench/, answered by Go on one thread, in the same words.
+// The questions of bench/, answered by Go, in the same words. BENCH_WORKERS says on how many threads:
+// one if it is not set. With BENCH_QUICK a tenth is done, unless -n says how many.
 //
-// usage: weft-bench-go QUESTION [-n COUNT] [-w WARM_COUNT] [PARAMETER]
+// usage: go list; or QUESTION [-n COUNT] [-w WARM_COUNT] [PARAMETER]; or echo [once]
 package main
 
 import (
@@ -432,28 +433,61 @@ var questions = map[string]question{
 	"sieve":      {"ms", 2000, -1, false, 0, sieveRound},
 	"skynet":     {"ms", 1000000, 0, false, 0, skynetRound},
 	"sleepers":   {"ms", 100000, 0, false, 0, sleepersRound},
-	"parked":     {"bytes", 1000000, 0, false, 0, nil},
+	"stream":     {"ns", 500000, -1, true, 1024, streamRound},
 }
 
-func main() {
-	runtime.GOMAXPROCS(1)
-	if len(os.Args) < 2 {
-		os.Exit(2)
+// Those that print their own lines.
+var others = map[string]struct {
+	count int64
+	run   func(count int64)
+}{
+	"lateness": {200, lateness},
+	"parked":   {1000000, parked},
+	"startup":  {1, startup},
+	"timers":   {1000000, timers},
+	"wake":     {2000, wake},
+}
+
+func workers() int {
+	number, err := strconv.Atoi(os.Getenv("BENCH_WORKERS"))
+	if err != nil {
+		return 1
 	}
-	name := os.Args[1]
-	asked, known := questions[name]
-	if !known {
-		fmt.Fprintln(os.Stderr, name+": no such question")
-		os.Exit(2)
+	return number
+}
+
+func list() {
+	for name := range questions {
+		fmt.Println(name)
+	}
+	for name := range others {
+		fmt.Println(name)
+	}
+	fmt.Println("echo")
+}
+
+func isQuick() bool { return os.Getenv("BENCH_QUICK") != "" }
+
+func answerOther(name string, arguments []string) {
+	count := others[name].count
+	if isQuick() && count >= 10 {
+		count /= 10
+	}
+	flags := flag.NewFlagSet(name, flag.ExitOnError)
+	flags.Int64Var(&count, "n", count, "how many")
+	check(flags.Parse(arguments) == nil, "arguments")
+	others[name].run(count)
+}
+
+func answer(name string, arguments []string) {
+	asked := questions[name]
+	if isQuick() {
+		asked.count /= 10
 	}
 	flags := flag.NewFlagSet(name, flag.ExitOnError)
 	count := flags.Int64("n", asked.count, "operations")
 	warm := flags.Int64("w", asked.warm, "operations before; -1: as many")
-	check(flags.Parse(os.Args[2:]) == nil, "arguments")
-	if name == "parked" {
-		parked(*count)
-		return
-	}
+	check(flags.Parse(arguments) == nil, "arguments")
 	parameter := asked.parameter
 	if flags.NArg() > 0 {
 		number, err := strconv.ParseInt(flags.Arg(0), 10, 64)
@@ -474,5 +508,25 @@ func main() {
 		show(name, "ns", float64(elapsed)/float64(*count))
 	} else {
 		show(name, "ms", float64(elapsed)/1e6)
+	}
+}
+
+func main() {
+	runtime.GOMAXPROCS(workers())
+	if len(os.Args) < 2 {
+		os.Exit(2)
+	}
+	name := os.Args[1]
+	if name == "list" {
+		list()
+	} else if name == "echo" {
+		echo(os.Args[2:])
+	} else if _, known := questions[name]; known {
+		answer(name, os.Args[2:])
+	} else if _, known := others[name]; known {
+		answerOther(name, os.Args[2:])
+	} else {
+		fmt.Fprintln(os.Stderr, name+": no such question")
+		os.Exit(2)
 	}
 }

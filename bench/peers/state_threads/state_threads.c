@@ -3,7 +3,7 @@
  * The questions of bench/, answered by State Threads. It has no channels: here is one of its
  * condition variables, where a receiver that waits counts as a free slot.
  *
- * usage: state_threads QUESTION [-n COUNT] [-w WARM_COUNT] [PARAMETER]
+ * usage: state_threads list; or QUESTION [-n COUNT] [-w WARM_COUNT] [PARAMETER]
  */
 #include <st.h>
 
@@ -420,10 +420,18 @@ static int64_t sleepers_round(int64_t count, int64_t parameter)
     return elapsed_ns;
 }
 
+static int64_t startup_round(int64_t count, int64_t parameter)
+{
+    (void)count, (void)parameter;
+    join(spawn(empty, NULL, true));
+    return 0;
+}
+
 static struct bench questions[] = {
+    {"startup", BENCH_MS, 1, 0, -1, startup_round},
     {"yield", BENCH_NS, 500000, -1, -1, yield_round},
     {"spawn_join", BENCH_NS, 1000000, -1, -1, spawn_join_round},
-    {"spawn_many", BENCH_NS, 1000000, -1, -1, spawn_many_round},
+    {"spawn_many", BENCH_NS, 1000000, -1, 0, spawn_many_round},
     {"ping_pong", BENCH_NS, 1000000, -1, 0, ping_pong_round},
     {"pipe", BENCH_NS, 2000000, -1, 0, pipe_round},
     {"crowd", BENCH_NS, 2000000, -1, 64, crowd_round},
@@ -437,10 +445,10 @@ int main(int argc, char **argv)
 {
     BENCH_CHECK(st_set_eventsys(ST_EVENTSYS_ALT) == 0 && st_init() == 0);
     for (size_t i = 0; argc > 1 && i < sizeof questions / sizeof questions[0]; i++) {
+        if (strcmp(argv[1], "list") == 0) puts(questions[i].name);
         if (strcmp(argv[1], questions[i].name) == 0) {
             return bench_run(&questions[i], argc - 1, argv + 1);
         }
     }
-    fprintf(stderr, "%s: no such question\n", argv[0]);
-    return 2;
+    return argc > 1 && strcmp(argv[1], "list") == 0 ? 0 : 2;
 }

@@ -15,7 +15,7 @@
 #define BUFFER 4096
 
 static bool is_once, is_timed;
-static int open_count;
+static _Atomic int open_count;
 static int listener;
 
 static ssize_t read_timed(int connection, char *buffer)
