@@ -58,7 +58,7 @@ static int depart(int fd, bool closes);
 static int depart_begin(int fd, struct departure **ret);
 static int depart_end(struct departure *departure);
 static int let_go_there(struct weft_runtime *handle, unsigned index, struct departure *departure);
-static bool is_used_elsewhere(int fd);
+static bool has_colleagues(void);
 static int part(int fd, bool closes);
 static void shut_connection(int fd);
 
@@ -66,7 +66,7 @@ int weft_close(int fd)
 {
     if (!owns_runtimes()) return depart(fd, true);
     if (weft__fd_is_departing(fd)) return -EBADF;
-    if (unlikely(is_used_elsewhere(fd))) return part(fd, true);
+    if (unlikely(has_colleagues())) return part(fd, true);
 
     let_go_of(fd);
     return close_number(fd);
@@ -76,7 +76,7 @@ int weft_release(int fd)
 {
     if (!owns_runtimes()) return depart(fd, false);
     if (weft__fd_is_departing(fd)) return -EBADF;
-    if (unlikely(is_used_elsewhere(fd))) return part(fd, false);
+    if (unlikely(has_colleagues())) return part(fd, false);
 
     let_go_of(fd);
     return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
@@ -292,10 +292,16 @@ struct parting {
 
 static const struct wait_kind part_wait = {.name = "fd close", .abandon = NULL};
 
-static bool is_used_elsewhere(int fd)
+/* Other workers of the caller's runtime may use a number, too. */
+static bool has_colleagues(void)
 {
     const struct worker *worker = weft__worker();
-    if (!worker || !worker->runtime->has_many) return false;
+    return worker && worker->runtime->has_many;
+}
+
+/* Once the number is on the list, nobody begins to. */
+static bool is_used_elsewhere(const struct worker *worker, int fd)
+{
     uint64_t users = weft__fd_users_of(worker->runtime->fd_users, fd);
     if (worker->runtime->worker_count > 64) return users != 0;
     return users & ~fd_user_bit(worker->index);
@@ -353,36 +359,42 @@ static void await_all(struct worker *worker, struct parting *parting)
     weft__timer_remove(&worker->timers, timer);
 }
 
-/* What a posted function asks for: it must not sleep. */
+/* What a posted function leaves to a task: it must not sleep. */
 static int part_later(void *arg)
 {
-    return part((int)(intptr_t)arg >> 1, (intptr_t)arg & 1);
+    return part((int)((intptr_t)arg >> 1), (intptr_t)arg & 1);
+}
+
+/* Makes all others let go: 0, or -ENOMEM with nothing done. */
+static int ask_others(struct worker *worker, struct departure *departure)
+{
+    unsigned count = worker->runtime->worker_count;
+    struct parting *parting = calloc(1, sizeof *parting + count * sizeof parting->posts[0]);
+    if (!parting) return -ENOMEM;
+    parting->departure = departure;
+    atomic_init(&parting->left, 1);
+    await_all(worker, parting);
+    free(parting);
+    return 0;
 }
 
 static int part(int fd, bool closes)
 {
     struct worker *worker = weft__worker();
-    if (!worker->current) {
-        return weft_spawn(NULL, part_later, (void *)((intptr_t)fd * 2 + closes));
-    }
     struct departure *departure = NULL;
     int result = depart_begin(fd, &departure);
     if (result < 0) return result;
     departure->closes = closes;
-    unsigned count = worker->runtime->worker_count;
-    struct parting *parting = calloc(1, sizeof *parting + count * sizeof parting->posts[0]);
-    if (!parting) {
-        departure->closes = false; /* it stays */
-        (void)depart_end(departure);
-        free(departure);
-        return -ENOMEM;
+    bool is_alone = !is_used_elsewhere(worker, fd);
+    if (is_alone || worker->current) let_go(worker, fd);
+    if (!is_alone && worker->current) {
+        result = ask_others(worker, departure);
+    } else if (!is_alone) {
+        result = weft_spawn(NULL, part_later, (void *)((intptr_t)fd * 2 + closes));
     }
-    parting->departure = departure;
-    atomic_init(&parting->left, 1);
-    let_go(worker, fd);
-    await_all(worker, parting);
-    free(parting);
-    result = depart_end(departure);
+    bool is_left_to_task = !is_alone && !worker->current;
+    if (result < 0 || is_left_to_task) departure->closes = false;
+    int last = depart_end(departure);
     free(departure);
-    return result;
+    return result < 0 ? result : last;
 }

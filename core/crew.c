@@ -39,8 +39,11 @@ int weft__crew_open(struct runtime *runtime)
 {
     struct crew *crew = &runtime->crew;
     crew->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    crew->moved = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     if (!runtime->has_many) return 0;
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes); /* these cannot fail in glibc */
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&crew->moved, &attributes);
     int result = weft__share_open();
     for (unsigned i = 1; i < runtime->worker_count && result == 0; i++) {
         struct worker *worker = calloc(1, sizeof *worker);
@@ -134,7 +137,40 @@ static void *run(void *arg)
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         weft__overflow_release(&worker->stacks);
     }
+    (void)pthread_mutex_lock(&crew->lock);
+    worker->has_ended = true;
+    crew->ended++;
+    (void)pthread_cond_broadcast(&crew->moved);
+    (void)pthread_mutex_unlock(&crew->lock);
     return NULL;
+}
+
+/* Until `count` threads have ended, or their last chance is over. */
+static void await_ends(struct crew *crew, unsigned count)
+{
+    struct timespec limit;
+    (void)clock_gettime(CLOCK_MONOTONIC, &limit); /* cannot fail */
+    limit.tv_sec += LAST_CHANCE_S;
+    int result = 0;
+    (void)pthread_mutex_lock(&crew->lock);
+    while (crew->ended < count && result == 0)
+        result = pthread_cond_timedwait(&crew->moved, &crew->lock, &limit);
+    (void)pthread_mutex_unlock(&crew->lock);
+}
+
+/* One that has not ended is held by a task, and lost. */
+static void take_thread(struct worker *worker)
+{
+    struct crew *crew = &worker->runtime->crew;
+    (void)pthread_mutex_lock(&crew->lock);
+    bool has_ended = worker->has_ended;
+    (void)pthread_mutex_unlock(&crew->lock);
+    if (has_ended) {
+        (void)pthread_join(worker->thread, NULL);
+        return;
+    }
+    (void)pthread_detach(worker->thread);
+    crew->has_lost_thread = true;
 }
 
 void weft__crew_stop(struct runtime *runtime)
@@ -143,16 +179,15 @@ void weft__crew_stop(struct runtime *runtime)
     /* release: pairs with the look in the workers' loops */
     atomic_store_explicit(&runtime->crew.is_stopping, true, memory_order_release);
     let_run(&runtime->crew); /* those that wait for the rest to start */
-    struct timespec limit;
-    (void)clock_gettime(CLOCK_REALTIME, &limit); /* cannot fail */
-    limit.tv_sec += LAST_CHANCE_S;
+    unsigned count = 0;
     for (unsigned i = 1; i < runtime->worker_count; i++) {
-        struct worker *worker = runtime->workers[i];
-        if (!worker) continue;
-        weft__crew_rouse(worker);
-        if (pthread_timedjoin_np(worker->thread, NULL, &limit) == 0) continue;
-        (void)pthread_detach(worker->thread);
-        runtime->crew.has_lost_thread = true;
+        if (!runtime->workers[i]) continue;
+        weft__crew_rouse(runtime->workers[i]);
+        count++;
+    }
+    await_ends(&runtime->crew, count);
+    for (unsigned i = 1; i < runtime->worker_count; i++) {
+        if (runtime->workers[i]) take_thread(runtime->workers[i]);
     }
 }
 
@@ -220,14 +255,6 @@ static bool is_at_rest(const struct runtime *runtime)
     return true;
 }
 
-bool weft__crew_rests(struct runtime *runtime)
-{
-    (void)pthread_mutex_lock(&runtime->crew.lock);
-    bool rests = count_resting(runtime) == runtime->worker_count - 1;
-    (void)pthread_mutex_unlock(&runtime->crew.lock);
-    return rests;
-}
-
 static void rouse_other(struct worker *self, struct worker *other)
 {
     if (other != self) weft__crew_rouse(other);
@@ -257,6 +284,15 @@ static int64_t next_deadline(struct runtime *runtime)
     return next_ns;
 }
 
+/* One with tasks that found no stack; NULL: none. */
+static struct worker *find_starved(const struct runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (runtime->workers[i]->starved) return runtime->workers[i];
+    }
+    return NULL;
+}
+
 /* Under the lock, at rest. With a virtual clock and something that may wake a task, time jumps
  * after a sleep in which nothing did. */
 static int64_t decide(struct worker *worker, int64_t timeout_ns)
@@ -274,6 +310,12 @@ static int64_t decide(struct worker *worker, int64_t timeout_ns)
         if (can_be_woken || is_attached) return timeout_ns;
         /* Again: who gave its reference back has posted before. */
         if (!is_at_rest(runtime)) return timeout_ns;
+        struct worker *starved = find_starved(runtime);
+        if (starved) {
+            starved->must_drop = true;
+            rouse_other(worker, starved);
+            return starved == worker ? 0 : timeout_ns;
+        }
         weft__idle_stuck(worker);
         for (unsigned i = 0; i < runtime->worker_count; i++)
             rouse_other(worker, runtime->workers[i]);

@@ -18,11 +18,12 @@ struct worker;
 /* Part of struct runtime. With one worker nothing here is used. */
 struct crew {
     pthread_mutex_t lock;
-    pthread_cond_t moved;     /* open_result or is_complete has changed */
+    pthread_cond_t moved;     /* one of the next three has changed; on the monotonic clock */
     atomic_uint resting;      /* workers that are; changed under the lock */
     uint64_t rests;           /* ever begun: unchanged, nobody has moved */
     int open_result;          /* of the thread that starts now; 1: not yet known */
     bool is_complete;         /* all threads are there, or shall end: they may run */
+    unsigned ended;           /* threads that have, but for their last instructions */
     atomic_bool is_finished;  /* the root has ended, and every task */
     atomic_bool is_stopping;  /* the threads shall end */
     _Atomic(struct worker *) watcher; /* who looks for chunks to steal; NULL: nobody */
@@ -47,9 +48,6 @@ int64_t weft__crew_rest(struct worker *worker, int64_t timeout_ns);
 
 /* It is awake again; `is_quiet`: nothing had come up in the whole time. */
 void weft__crew_rise(struct worker *worker, bool is_quiet);
-
-/* Do all workers rest but the calling one? */
-bool weft__crew_rests(struct runtime *runtime);
 
 /* Makes a worker look around, though its inbox may be empty. */
 void weft__crew_rouse(struct worker *worker);

@@ -46,7 +46,7 @@ static int64_t timeout_of(struct worker *worker)
     if (is_alone && next_ns == WEFT_FOREVER && !weft__idle_can_be_woken(runtime)) {
         return runtime->host.is_attached ? WEFT_POLL_FOREVER : WEFT__IDLE_STUCK;
     }
-    if (unlikely(runtime->is_over)) next_ns = weft__idle_next(worker);
+    if (worker->index == 0 && unlikely(runtime->is_over)) next_ns = weft__idle_next(worker);
     if (runtime->settings.is_virtual) return virtual_timeout(worker, next_ns);
 
     if (next_ns == WEFT_FOREVER) return WEFT_POLL_FOREVER;
@@ -84,10 +84,12 @@ bool weft__idle_can_be_woken(const struct runtime *runtime)
     return atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0;
 }
 
-/* All other workers rest, so that only this one can do something. */
-static bool is_last_awake(const struct worker *worker)
+/* Nothing else can make progress: of several workers the last one to rest has found out. */
+static bool is_stuck(struct worker *worker)
 {
-    return !worker->runtime->has_many || weft__crew_rests(worker->runtime);
+    if (worker->runtime->has_many) return worker->must_drop;
+    return weft__timers_next(&worker->timers) == WEFT_FOREVER &&
+           !weft__idle_can_be_woken(worker->runtime);
 }
 
 /* Tries again to find stacks for the tasks that were put aside; true if one may run. When nothing
@@ -97,13 +99,13 @@ static bool unstarve(struct worker *worker)
     struct task *task = worker->starved;
     weft__stacks_trim(&worker->stacks); /* stacks of other sizes are unmapped there */
     struct stack *stack = weft__stack_get(&worker->stacks, task_stack_size(task));
-    bool is_last_resort = !stack && weft__timers_next(&worker->timers) == WEFT_FOREVER &&
-                          is_last_awake(worker) && !weft__idle_can_be_woken(worker->runtime);
+    bool is_last_resort = !stack && is_stuck(worker);
     if (!stack && !is_last_resort) return false;
 
     if (stack) weft__stack_put(&worker->stacks, stack); /* it is taken when the task starts */
     worker->starved = task->next;
     worker->starved_count--;
+    worker->must_drop = false;
     if (is_last_resort) {
         weft__task_drop(task);
         return true;

@@ -299,7 +299,7 @@ static void refresh_records(struct worker *worker)
     if (worker->index == 0) weft__runtime_visit_foreign(worker->runtime, refresh_live, worker);
 }
 
-static void refresh_there(void *arg)
+void weft__runtime_refresh(void *arg)
 {
     struct worker *worker = arg;
     core_enter(worker);
@@ -316,8 +316,6 @@ void weft__runtime_cancel_all(struct runtime *runtime)
         if (worker == self) {
             refresh_records(worker);
         } else {
-            worker->refresh_post.fn = refresh_there;
-            worker->refresh_post.arg = worker;
             weft__post_to(worker, &worker->refresh_post);
         }
     }

@@ -87,6 +87,9 @@ void weft__runtime_visit_foreign(struct runtime *runtime,
 /* Cancels the root scope. */
 void weft__runtime_cancel_all(struct runtime *runtime);
 
+/* What a worker (arg) is posted for that: refreshes the tasks whose records it has. */
+void weft__runtime_refresh(void *arg);
+
 static inline bool runtime_is_cancelled(const struct runtime *runtime)
 {
     return atomic_load_explicit(&runtime->is_cancelled, memory_order_relaxed);

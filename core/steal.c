@@ -28,8 +28,6 @@ enum {
     LOOKS_IN_VAIN = 4,   /* then the watcher sleeps without time-out */
 };
 
-static void publish_more(void *arg);
-
 /* ---- the deque ---- */
 
 static unsigned public_count(const struct ready *ready)
@@ -68,6 +66,22 @@ bool weft__ready_take_back(struct ready *ready)
     }
     (void)pthread_mutex_unlock(&public->lock);
     return count > 0;
+}
+
+void weft__ready_take_oldest(struct ready *ready)
+{
+    struct public_deque *public = &ready->public;
+    if (atomic_load_explicit(&public->count, memory_order_relaxed) == 0) return;
+    if (weft__ready_reserve_batch(ready) < 0) return; /* then it waits for the next time */
+    (void)pthread_mutex_lock(&public->lock);
+    unsigned count = atomic_load_explicit(&public->count, memory_order_relaxed);
+    if (count > 0) {
+        ready->batch_first = (ready->batch_first - 1) & ready->batch_mask;
+        ready->batches[ready->batch_first] = public->chunks[public->first++ % READY_PUBLIC_MAX];
+        ready->batch_count++;
+        atomic_store_explicit(&public->count, count - 1, memory_order_seq_cst);
+    }
+    (void)pthread_mutex_unlock(&public->lock);
 }
 
 /* The oldest chunk, if it is that one still: false if somebody was faster. */
@@ -176,8 +190,7 @@ static bool publish_cut(struct ready *ready)
     return true;
 }
 
-/* Posted by a thief that took the last chunk. */
-static void publish_more(void *arg)
+void weft__publish_more(void *arg)
 {
     struct worker *worker = arg;
     worker->ready.batch_is_open = false;
@@ -248,8 +261,6 @@ static void adopt(struct worker *thief, struct worker *victim, struct batch chun
 
 static void ask_for_more(struct worker *victim)
 {
-    victim->publish_post.fn = publish_more;
-    victim->publish_post.arg = victim;
     weft__post_to(victim, &victim->publish_post);
 }
 

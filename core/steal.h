@@ -21,6 +21,9 @@ void weft__publish(struct worker *worker);
 
 #define WEFT__WATCH_NS ((int64_t)250000) /* between two looks of the watcher */
 
+/* What a worker (arg) is posted for by a thief that took its last chunk. */
+void weft__publish_more(void *arg);
+
 /* For a worker without a ready task: takes a chunk that has been public for a while. True: it has
  * tasks now. Else `*timeout_ns` may have become shorter: the worker watches. */
 bool weft__steal(struct worker *worker, int64_t *timeout_ns);

@@ -60,6 +60,8 @@ int weft__worker_open(struct worker *worker, struct runtime *runtime)
 {
     const struct settings *settings = &runtime->settings;
     worker->runtime = runtime;
+    worker->refresh_post = (struct weft_post){.fn = weft__runtime_refresh, .arg = worker};
+    worker->publish_post = (struct weft_post){.fn = weft__publish_more, .arg = worker};
     weft__worker_take_thread(worker);
     /* relaxed: nobody knows it yet. In a host's loop it counts as asleep until its first turn. */
     atomic_init(&worker->is_asleep, worker->index == 0 && runtime->host.is_hosted);

@@ -77,6 +77,7 @@ struct worker {
     bool has_rested;        /* since it ran a task */
     uint64_t rest_number;   /* under crew.lock: crew.rests when it began */
     pthread_t thread;
+    bool has_ended; /* the thread; under crew.lock */
     struct weft_post refresh_post; /* the root scope was cancelled */
     struct weft_post publish_post; /* thieves have taken everything that was public */
     atomic_uint spread_live;       /* tasks that were put here by WEFT_SPREAD */
@@ -100,6 +101,7 @@ struct worker {
     size_t fd_armed;      /* descriptors registered with the backend */
     size_t starved_count; /* unstarted tasks that found no stack */
     struct task *starved; /* ... put aside until a task ends */
+    bool must_drop;       /* ... or drop one: nothing else can make progress; as is_resting */
     struct random random;
     atomic_bool is_asleep;        /* in poll(), about to be, or the host has the thread; pairs with
                                      the inbox */

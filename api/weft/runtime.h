@@ -14,6 +14,16 @@
 
 WEFT_EXTERN_C_BEGIN
 
+/*
+ * Workers. weft_config.workers threads run tasks, the calling one among them. A task that has not
+ * started may be taken by an idle worker; one that has stays on its thread to its end. So errno,
+ * thread-locals and pthread mutexes (not held over a call that may sleep) keep working. Tasks on
+ * different workers run at the same time: what they share besides weft's own objects needs a mutex
+ * or atomics. Channels, select, joins, cancellations, scopes and weft_close() work across workers;
+ * an object that only one worker uses costs no atomic instruction. What needs another worker
+ * itself, a cancellation or the closing of a descriptor that it waits for, happens at the end of
+ * the slice that it runs now. Posted functions run on worker 0.
+ */
 struct weft_runtime;
 
 /* Bits of weft_config.flags. */

@@ -169,7 +169,8 @@ def peers_all(workers):
         try:
             found.append(subjects.peer(name, title, kind, make(), workers, environment))
         except Skipped as why:
-            lines.append(f"SKIPPED: {title}: {why}")
+            asked = title if kind == "language" else title + subjects.words(workers)
+            lines.append(f"SKIPPED: {asked}: {why}")
     return found, lines
 
 

@@ -187,7 +187,9 @@ def worker_cards(report):
                 for one in members if report.samples(row, one["name"])
             ]
             if len(samples) > 1:
-                series.append((members[0]["title"], (place, False), samples))
+                title = members[0]["title"]
+                who = title if members[0]["kind"] == "weft" else title.partition(",")[0]
+                series.append((who, (place, False), samples))
         if series and row["is_shown"]:
             points = [str(count) for count in counts]
             note = f"{text.unit(row['unit'])}, by workers"

@@ -208,8 +208,8 @@ def chosen(suites, only=(), quick=False, seconds=2.0):
     """The rows of these suites; ONLY: names or groups; SECONDS: of each load."""
     rows = [row for row in all_rows() if row.suite in suites]
     if only:
-        rows = [row for row in rows if row.name in only or row.group in only
-                or row.question in only]
+        rows = [dataclasses.replace(row, is_shown=True) for row in rows
+                if row.name in only or row.group in only or row.question in only]
     elif quick:
         rows = [row for row in rows if row.is_quick]
     return [dataclasses.replace(row, command=row.command.format(seconds=f"{seconds:g}"))

@@ -166,6 +166,14 @@ class Page(unittest.TestCase):
         self.assertNotRegex(text, r"https?:|@import|url\(")
         self.assertGreaterEqual(tags.counts["svg"], 7)
 
+    def test_several_numbers_of_workers_make_a_curve(self):
+        values = {"weft-epoll": around(10), "weft-epoll@2": around(20), "go": around(50),
+                  "go@2": around(40)}
+        text = page.render(made_up({"yield": values}))
+        workers = text[text.index('id="workers"'):]
+        self.assertEqual(workers.count("<polyline points="), 4)  # a curve and a mark for each
+        self.assertNotIn('id="workers"', page.render(made_up(USUAL)))
+
     def test_names_are_escaped(self):
         text = page.render(made_up(USUAL))
         self.assertIn("tokio &lt;&amp;&gt;", text)
