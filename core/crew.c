@@ -194,11 +194,12 @@ void weft__crew_stop(struct runtime *runtime)
 void weft__crew_close(struct runtime *runtime)
 {
     if (!runtime->has_many || runtime->crew.has_lost_thread) return;
+    bool has_survivors = weft__runtime_live(runtime) > 0; /* looks at every worker: none is freed */
     for (unsigned i = 1; i < runtime->worker_count; i++) {
         struct worker *worker = runtime->workers[i];
         if (!worker) continue;
         weft__worker_close(worker);
-        if (weft__runtime_live(runtime) == 0) free(worker); /* survivors point into it */
+        if (!has_survivors) free(worker); /* survivors point into it */
     }
 }
 
