@@ -95,6 +95,7 @@ struct worker {
     struct sanitizer_fiber dead_fiber; /* of the task that ended last; sanitizer builds */
     bool has_dead_fiber;
     uint64_t polls;
+    uint64_t spun_slices;   /* when as many have run it has spun in vain, and sleeps next */
     uint64_t served_slices; /* when as many have run as the last poll found descriptors */
     uint64_t tasks_total;   /* ever spawned */
     uint64_t tasks_ended;

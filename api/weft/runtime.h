@@ -55,14 +55,17 @@ struct weft_config {
     void *hook_arg;
     int64_t watchdog_ns; /* name a task that has held its worker for so long, while it does; takes
                             a thread that looks now and then. 0: off (WEFT_WATCHDOG_MS=) */
-    void *reserved[6];   /* zero */
+    int64_t spin_ns;     /* how long a worker without work looks on, at the cost of a processor,
+                            before it sleeps; never with the virtual clock. 0: off
+                            (WEFT_SPIN_US=) */
+    void *reserved[5];   /* zero */
 };
 
 #define WEFT_CONFIG_INIT                                                                           \
     {                                                                                              \
-        sizeof(struct weft_config), 1, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0,                      \
+        sizeof(struct weft_config), 1, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0,                   \
         {                                                                                          \
-            NULL, NULL, NULL, NULL, NULL, NULL                                                     \
+            NULL, NULL, NULL, NULL, NULL                                                           \
         }                                                                                          \
     }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What several workers tell about themselves: dumps that a task and a signal ask for, counters, the
- * watchdog, leaks, deadlocks and overflows. Each worker writes its own tasks: MT-22.
+ * watchdog, leaks, deadlocks and overflows. Each worker writes its own tasks: MT-26.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -129,7 +129,7 @@ static int root_dumps(void *arg)
     return 0;
 }
 
-MT_TEST(mt, 22_a_dump_shows_the_tasks_of_each_worker)
+MT_TEST(mt, 26_a_dump_shows_the_tasks_of_each_worker)
 {
     open_output();
     CHECK_EQ(run_with(workers, root_dumps, NULL), 0);
@@ -185,7 +185,7 @@ static int root_dumps_in_motion(void *arg)
     return 0;
 }
 
-MT_TEST(mt, 22b_dumps_while_tasks_come_and_go_do_no_harm, .timeout = 60)
+MT_TEST(mt, 26b_dumps_while_tasks_come_and_go_do_no_harm, .timeout = 60)
 {
     open_output();
     CHECK_EQ(run_with(workers, root_dumps_in_motion, NULL), 0);
@@ -216,7 +216,7 @@ static int root_raises(void *arg)
     return 0;
 }
 
-MT_TEST(mt, 22c_a_signal_dumps_the_tasks_of_each_worker)
+MT_TEST(mt, 26c_a_signal_dumps_the_tasks_of_each_worker)
 {
     open_output();
     CHECK_EQ(run_with_signal(workers, root_raises), 0);
@@ -240,7 +240,7 @@ static int root_raises_in_motion(void *arg)
     return 0;
 }
 
-MT_TEST(mt, 22d_signals_while_tasks_come_and_go_do_no_harm, .timeout = 60)
+MT_TEST(mt, 26d_signals_while_tasks_come_and_go_do_no_harm, .timeout = 60)
 {
     open_output();
     CHECK_EQ(run_with_signal(workers, root_raises_in_motion), 0);
@@ -277,7 +277,7 @@ static int root_counts(void *arg)
     return 0;
 }
 
-MT_TEST(mt, 22e_counters_are_those_of_the_worker)
+MT_TEST(mt, 26e_counters_are_those_of_the_worker)
 {
     CHECK_EQ(run_with(workers, root_counts, NULL), 0);
 }
@@ -301,7 +301,7 @@ static int root_is_held_up(void *arg)
     return 0;
 }
 
-MT_TEST(mt, 22f_the_watchdog_looks_at_each_worker)
+MT_TEST(mt, 26f_the_watchdog_looks_at_each_worker)
 {
     struct weft_config config = WEFT_CONFIG_INIT;
     open_output();
@@ -342,7 +342,7 @@ static int root_leaves_sleepers(void *arg)
     return 0;
 }
 
-MT_TEST(mt, 22g_who_outlives_the_root_is_named_once)
+MT_TEST(mt, 26g_who_outlives_the_root_is_named_once)
 {
     struct weft_config config = WEFT_CONFIG_INIT;
     open_output();
@@ -376,7 +376,7 @@ static int root_is_stuck(void *arg)
     return 0;
 }
 
-MT_TEST(mt, 22h_a_deadlock_names_the_tasks_of_all_workers)
+MT_TEST(mt, 26h_a_deadlock_names_the_tasks_of_all_workers)
 {
     struct weft_config config = WEFT_CONFIG_INIT;
     open_output();
@@ -432,7 +432,7 @@ static int run_divers(void *arg)
     return weft_run(&config, root_spreads_divers, NULL);
 }
 
-MT_TEST(mt, 22i_an_overflow_on_another_worker_names_the_task)
+MT_TEST(mt, 26i_an_overflow_on_another_worker_names_the_task)
 {
     struct harness_child child;
     harness_run_child(&child, run_divers, &workers);
