@@ -145,7 +145,6 @@ int weft__runtime_open(struct runtime *runtime, const struct weft_config *config
     if (result < 0) goto release_overflow;
     result = weft__report_open(runtime);
     if (result < 0) goto close_crew;
-    prepare_refresh(runtime);
 
     (void)pthread_mutex_lock(&runtimes_lock);
     runtime->next = runtimes;
@@ -307,15 +306,6 @@ void weft__runtime_refresh(void *arg)
     core_enter(worker);
     refresh_records(worker);
     core_leave(worker);
-}
-
-/* Once: a post may be on its way when the next one is asked for. */
-static void prepare_refresh(struct runtime *runtime)
-{
-    for (unsigned i = 0; i < runtime->worker_count; i++) {
-        struct worker *worker = runtime->workers[i];
-        worker->refresh_post = (struct weft_post){.fn = refresh_there, .arg = worker};
-    }
 }
 
 void weft__runtime_cancel_all(struct runtime *runtime)
