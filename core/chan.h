@@ -51,8 +51,7 @@ _Static_assert(offsetof(struct weft_chan, closed) < 64, "one cache line");
 /* May the worker touch it without a lock? In an operation. */
 static inline bool chan_is_private(const struct weft_chan *chan, const struct worker *worker)
 {
-    return __builtin_expect(
-        atomic_load_explicit(&chan->home, memory_order_relaxed) == worker, 1);
+    return __builtin_expect(atomic_load_explicit(&chan->home, memory_order_relaxed) == worker, 1);
 }
 
 /* Sizes that fit a register are most of what is sent. */

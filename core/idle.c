@@ -18,7 +18,7 @@
 #include "core/time.h"
 
 enum {
-    LONG_SLEEP_NS = 20000000, /* idle memory is given back before a sleep of this length ... */
+    LONG_SLEEP_NS = 20000000,   /* idle memory is given back before a sleep of this length ... */
     TRIM_PERIOD_NS = 1000000000 /* ... or when this time has passed since the last look at it */
 };
 
@@ -39,7 +39,6 @@ int64_t weft__idle_timeout(struct worker *worker)
 
 static int64_t timeout_of(struct worker *worker)
 {
-
     struct runtime *runtime = worker->runtime;
     int64_t next_ns = weft__timers_next(&worker->timers);
     bool is_alone = !runtime->has_many; /* else core/crew.c decides, when all rest */

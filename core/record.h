@@ -37,7 +37,7 @@ struct record_pool {
     struct record_chunk *chunks; /* all, newest first */
     size_t free_count;           /* records in `free` */
     _Atomic(struct task *) returned; /* released by other workers; the owner takes them all */
-    size_t trimmed_count;        /* free_count after the last trim */
+    size_t trimmed_count;            /* free_count after the last trim */
 };
 
 void weft__records_open(struct record_pool *pool, void *lock);

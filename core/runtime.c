@@ -24,7 +24,6 @@
 #include "core/post.h"
 #include "core/report.h"
 #include "core/share.h"
-#include "core/steal.h"
 
 /* The live runtimes of the process, for calls that have only a task's handle. */
 static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -33,7 +32,6 @@ static struct runtime *runtimes;
 static int run(const struct weft_config *config, weft_fn root, void *arg, bool *ret_has_survivors);
 static void runtime_shut(struct runtime *runtime);
 static void runtime_close(struct runtime *runtime);
-static void prepare_refresh(struct runtime *runtime);
 static int runtime_result(const struct runtime *runtime);
 
 /* ---- run ---- */
@@ -122,7 +120,8 @@ int weft__runtime_open(struct runtime *runtime, const struct weft_config *config
     result = -ENOMEM;
     runtime->worker_count = runtime->settings.config.workers;
     runtime->has_many = runtime->worker_count > 1;
-    bool is_unheard_of = runtime->has_many && runtime->host.is_hosted && runtime->settings.is_virtual;
+    bool is_unheard_of =
+        runtime->has_many && runtime->host.is_hosted && runtime->settings.is_virtual;
     if (is_unheard_of) { /* nobody would know when all workers and the host rest */
         result = -ENOTSUP;
         goto free_handle;
@@ -398,67 +397,6 @@ int weft_runtime_stop(struct weft_runtime *handle)
     }
     weft__runtime_leave(handle);
     return 0;
-}
-
-/* In turn: other threads know nothing of the workers' load. */
-static struct worker *choose_worker(struct runtime *runtime,
-                                    struct task *task,
-                                    const struct weft_spawn_options *options)
-{
-    if (!runtime->has_many || (options && options->placement == WEFT_HERE)) return &runtime->worker;
-    if (options && options->placement == WEFT_SPREAD) {
-        task->flags |= TASK_SPREAD;
-        return weft__spread_choose(runtime);
-    }
-    unsigned turn =
-        atomic_fetch_add_explicit(&runtime->crew.next_foreign, 1, memory_order_relaxed);
-    return runtime->workers[turn % runtime->worker_count];
-}
-
-int weft_runtime_spawn_at(struct weft_runtime *handle,
-                          weft_task *ret,
-                          const struct weft_spawn_options *options,
-                          weft_fn fn,
-                          void *arg,
-                          const char *site)
-{
-    if (!handle || !fn) return -EINVAL;
-    if (weft__is_forked()) return -EOWNERDEAD;
-    struct runtime *runtime = weft__runtime_enter(handle);
-    if (!runtime) return -ESRCH;
-
-    struct spawn_request request = {
-        .ret = ret, .options = options, .fn = fn, .arg = arg, .site = site};
-    int result = 0;
-    struct worker *worker = weft__worker();
-    if (worker && worker->runtime == runtime) {
-        result = weft__spawn(worker, &request);
-    } else if (weft__host_is_here(runtime)) {
-        result = weft__spawn(&runtime->worker, &request);
-        weft__host_rouse(runtime);
-    } else {
-        struct task *task = NULL;
-        (void)pthread_mutex_lock(&runtime->foreign_lock); /* no visitor sees it half made */
-        result = weft__task_prepare(&runtime->foreign_records, &request, &task);
-        if (result == 0) {
-            task->worker = choose_worker(runtime, task, options);
-            atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
-            if (ret) *ret = task_handle(task);
-            weft__mail(task, REMOTE_SPAWN);
-        }
-        (void)pthread_mutex_unlock(&runtime->foreign_lock);
-    }
-    weft__runtime_leave(handle);
-    return result;
-}
-
-int(weft_runtime_spawn)(struct weft_runtime *handle,
-                        weft_task *ret,
-                        const struct weft_spawn_options *options,
-                        weft_fn fn,
-                        void *arg)
-{
-    return weft_runtime_spawn_at(handle, ret, options, fn, arg, NULL);
 }
 
 /* A cancel that travels to the task's runtime; freed there. */

@@ -45,19 +45,19 @@ struct weft_runtime {
 struct runtime {
     struct weft_runtime *handle;
     struct settings settings;
-    struct worker worker; /* number 0; the calling thread of weft_run() or weft_attach() */
+    struct worker worker;    /* number 0; the calling thread of weft_run() or weft_attach() */
     struct worker **workers; /* all, by number */
     unsigned worker_count;
-    bool has_many;    /* workers: what is private may become shared */
+    bool has_many;             /* workers: what is private may become shared */
     struct fd_users *fd_users; /* with many workers */
-    struct crew crew; /* how they start, rest and end; core/crew.h */
+    struct crew crew;          /* how they start, rest and end; core/crew.h */
     struct host host;
     struct record_pool foreign_records; /* of weft_runtime_spawn(), behind foreign_lock */
     pthread_mutex_t foreign_lock;
     struct task *root; /* NULL once it has ended, and in a host's loop */
     int root_result;
     atomic_bool is_cancelled; /* the root scope is; relaxed */
-    bool is_over;      /* the root has ended: everything else is being cancelled */
+    bool is_over;             /* the root has ended: everything else is being cancelled */
     bool is_deadlocked;
     atomic_bool is_given_up; /* survivors cannot be woken: they are never resumed */
     int64_t grace_end_ns;

@@ -38,13 +38,13 @@ struct scope {
     _Atomic(uint8_t) shared; /* enum sharing */
     atomic_bool is_asked;    /* to be cancelled, by a task on another worker; under the lock */
     int failure;             /* the first child result below zero that counts */
-    struct scope *parent; /* NULL: the root scope, which has no struct */
-    struct task *owner;   /* who opened it */
-    struct timer timer;   /* the deadline */
-    struct list children; /* live tasks, by their sibling link */
-    struct list ended;    /* ended children that can be joined, in order of completion */
-    struct list waiters;  /* the owner, asleep in close or next */
-    int *ret_status;      /* NULL, or where weft_scope_leave() stores the status */
+    struct scope *parent;    /* NULL: the root scope, which has no struct */
+    struct task *owner;      /* who opened it */
+    struct timer timer;      /* the deadline */
+    struct list children;    /* live tasks, by their sibling link */
+    struct list ended;       /* ended children that can be joined, in order of completion */
+    struct list waiters;     /* the owner, asleep in close or next */
+    int *ret_status;         /* NULL, or where weft_scope_leave() stores the status */
     const char *site;
     size_t joinable; /* children with a handle, alive or ended */
 };

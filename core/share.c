@@ -72,7 +72,8 @@ void weft__share_chan(struct weft_chan *chan, const struct worker *worker)
     weft__shared_unlock();
 }
 
-/* Also for its owner: others will send mail for it, which may come out of the inbox after its end. */
+/* Also for its owner: others will send mail for it, which may come out of the inbox after its
+ * end. */
 static bool ask_scope(struct scope *scope, const struct worker *worker)
 {
     weft__share_ask(&scope->owner->shared);

@@ -3,8 +3,9 @@
  * The record of a task, and what the rest of the core may do with it.
  *
  * A record belongs to the worker that runs the task, from spawn until it is released; what others
- * may touch of it is said in core/share.h. Its memory is never unmapped (core/record.c), so that a stale handle can be checked by reading `id`. What only
- * a started task needs lies at the top of its stack (struct task_body).
+ * may touch of it is said in core/share.h. Its memory is never unmapped (core/record.c), so that a
+ * stale handle can be checked by reading `id`. What only a started task needs lies at the top of
+ * its stack (struct task_body).
  */
 #ifndef WEFT_CORE_TASK_H
 #define WEFT_CORE_TASK_H

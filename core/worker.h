@@ -78,7 +78,7 @@ struct worker {
     bool has_rested;        /* since it ran a task */
     uint64_t rest_number;   /* under crew.lock: crew.rests when it began */
     pthread_t thread;
-    bool has_ended; /* the thread; under crew.lock */
+    bool has_ended;                /* the thread; under crew.lock */
     pid_t tid;                     /* of the thread; not known of worker 0 */
     struct weft_post refresh_post; /* the root scope was cancelled */
     struct weft_post publish_post; /* thieves have taken everything that was public */

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a task comes into the world: a record, what it shall run, its scope, its place in a queue.
+ *
+ * A spawned task is queued and its parent goes on. The calls are laid out so that the usual way
+ * needs no other file: what is rare is left to a function that is called last.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/chan_shared.h"
+#include "core/park.h"
+#include "core/runtime.h"
+#include "core/scope.h"
+#include "core/share.h"
+#include "core/steal.h"
+#include "core/task.h"
+
+static int spawn_late(
+    struct worker *worker, weft_task *ret, weft_fn fn, void *arg, const char *site);
+static void join_scope_shared(struct worker *worker, struct task *task, struct scope *home);
+static void spread(struct worker *worker, struct task *task, const struct spawn_request *request);
+static int fill(struct task *task, const struct spawn_request *request);
+static int fill_options(struct task *task, const struct weft_spawn_options *options);
+static int fill_args(struct task *task, const struct spawn_request *request);
+
+/* ---- within the runtime ---- */
+
+/* A record and room in the ready queue, if both are at hand; else NULL. */
+static inline struct task *take_record(struct worker *worker)
+{
+    const struct ready *ready = &worker->ready;
+    if (unlikely(!ready->batch_is_open && ready->batch_count > ready->batch_mask)) return NULL;
+    return record_at_hand(&worker->records);
+}
+
+/* NULL: no memory. */
+static struct task *make_record(struct worker *worker)
+{
+    struct ready *ready = &worker->ready;
+    if (!ready->batch_is_open && weft__ready_reserve_batch(ready) < 0) return NULL;
+    return weft__record_new(&worker->records);
+}
+
+/* Makes it a task of the root scope without options: what most are. */
+static inline void begin(
+    struct worker *worker, struct task *task, weft_fn fn, const char *site, bool detached)
+{
+    task->state = TASK_UNSTARTED;
+    task->flags = detached ? TASK_DETACHED : 0;
+    task->interrupt = runtime_is_cancelled(worker->runtime) ? -ECANCELED : 0;
+    task->no_sleep = 0;
+    task->ignored = 0;
+    task->worker = worker;
+    task->fn = fn;
+    task->site = site;
+    worker->tasks_total++;
+}
+
+static inline void enter_scope(struct task *task, struct scope *home)
+{
+    task->flags |= TASK_LINKED;
+    task->home = home;
+    task->scope = home;
+    list_push_back(&home->children, &task->sibling);
+    if (!(task->flags & TASK_DETACHED)) home->joinable++;
+}
+
+static inline void join_scope(struct worker *worker, struct task *task, struct scope *home)
+{
+    const struct task *owner = home->owner;
+    core_enter(worker);
+    if (unlikely(is_shared(&home->shared) || owner->worker != worker)) {
+        join_scope_shared(worker, task, home);
+        return;
+    }
+    enter_scope(task, home);
+    if (unlikely(owner->scope != home)) {
+        weft__scope_refresh(task);
+    } else { /* in the same scope the same holds for both */
+        task->interrupt = owner->interrupt;
+        task->no_sleep = owner->no_sleep;
+    }
+    core_leave(worker);
+}
+
+/* Its children run on several workers. */
+__attribute__((noinline)) static void join_scope_shared(struct worker *worker,
+                                                        struct task *task,
+                                                        struct scope *home)
+{
+    core_leave(worker);
+    weft__share_scope(home, worker);
+    weft__shared_lock();
+    /* There will be mail for it, which may come out of the inbox after its end. */
+    atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
+    enter_scope(task, home);
+    weft__scope_refresh(task);
+    weft__shared_unlock();
+}
+
+static inline void enqueue(struct worker *worker, struct task *task, weft_task *ret)
+{
+    ready_push_unstarted(&worker->ready, task);
+    if (ret) *ret = task_handle(task);
+    if (unlikely(--worker->spawns_left < 0)) weft__publish(worker);
+}
+
+int weft__spawn(struct worker *worker, const struct spawn_request *request)
+{
+    if (unlikely(!request->fn)) return -EINVAL;
+    struct task *task = take_record(worker);
+    if (unlikely(!task)) {
+        task = make_record(worker);
+        if (!task) return -ENOMEM;
+    }
+    begin(worker, task, request->fn, request->site, !request->ret);
+
+    int result = fill(task, request);
+    if (unlikely(result < 0)) {
+        worker->tasks_total--;
+        weft__record_free(task);
+        return result;
+    }
+    unsigned placement = request->options ? request->options->placement : WEFT_ANYWHERE;
+    if (unlikely(placement == WEFT_SPREAD && worker->runtime->has_many)) {
+        spread(worker, task, request);
+        return 0;
+    }
+    if (request->home) join_scope(worker, task, request->home);
+    enqueue(worker, task, request->ret);
+    if (unlikely(placement != WEFT_ANYWHERE)) ready_pin_newest(&worker->ready);
+    return 0;
+}
+
+/* Sends it to the worker with the fewest of its kind. */
+static void spread(struct worker *worker, struct task *task, const struct spawn_request *request)
+{
+    worker->tasks_total--; /* it is counted where it is adopted */
+    task->flags |= TASK_SPREAD;
+    task->worker = weft__spread_choose(worker->runtime);
+    atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
+    if (request->home) {
+        weft__share_scope(request->home, worker);
+        weft__shared_lock();
+        enter_scope(task, request->home);
+        weft__shared_unlock();
+    }
+    if (request->ret) *request->ret = task_handle(task);
+    weft__mail(task, REMOTE_SPAWN);
+}
+
+/* What the request asks for beyond begin(), but for the scope. On failure nothing is left. */
+static int fill(struct task *task, const struct spawn_request *request)
+{
+    task->plain.arg = request->arg;
+    if (request->options) return fill_options(task, request->options);
+    return request->args_size > 0 ? fill_args(task, request) : 0;
+}
+
+int weft__task_prepare(struct record_pool *pool,
+                       const struct spawn_request *request,
+                       struct task **ret)
+{
+    struct task *task = weft__record_new(pool);
+    if (!task) return -ENOMEM;
+
+    task->state = TASK_UNSTARTED;
+    task->flags = request->ret ? 0 : TASK_DETACHED;
+    task->interrupt = 0;
+    task->no_sleep = 0;
+    task->ignored = 0;
+    task->fn = request->fn;
+    task->site = request->site;
+    int result = fill(task, request);
+    if (result < 0) {
+        weft__record_free(task);
+        return result;
+    }
+    *ret = task;
+    return 0;
+}
+
+void weft__task_adopt(struct worker *worker, struct task *task)
+{
+    weft__scope_refresh(task); /* it may have been cancelled on its way */
+    worker->tasks_total++;
+    ready_push_woken(&worker->ready, task); /* needs no room for a batch; picking it starts it */
+}
+
+void weft__task_drop_foreign(struct worker *worker, struct task *task)
+{
+    worker->tasks_total++;
+    weft__task_drop(task);
+}
+
+static int fill_options(struct task *task, const struct weft_spawn_options *options)
+{
+    if (options->size < sizeof *options || options->flags != 0) return -EINVAL;
+    if (options->placement > WEFT_SPREAD) return -EINVAL;
+    if (options->stack_size > SIZE_MAX / 4) return -EINVAL;
+
+    struct task_extras *extras = malloc(sizeof *extras);
+    if (!extras) return -ENOMEM;
+    *extras = (struct task_extras){
+        .name = options->name, .stack_size = options->stack_size, .on_drop = options->on_drop};
+    task->plain.extras = extras;
+    atomic_signal_fence(memory_order_release); /* the dump's handler trusts the flag */
+    task->flags |= TASK_EXTRAS;
+    return 0;
+}
+
+/* Up to TASK_ARGS_SIZE bytes. */
+static inline void copy_args(struct task *task, const void *args, size_t size)
+{
+    memcpy(task->args, args, size);
+    task->flags |= TASK_ARGS_INLINE;
+}
+
+static int fill_args(struct task *task, const struct spawn_request *request)
+{
+    if (request->args_size <= TASK_ARGS_SIZE) {
+        copy_args(task, request->args, request->args_size);
+        return 0;
+    }
+    void *copy = malloc(request->args_size);
+    if (!copy) return -ENOMEM;
+    memcpy(copy, request->args, request->args_size);
+    task->plain.arg = copy;
+    task->flags |= TASK_ARGS_OWNED;
+    return 0;
+}
+
+/* ---- the public calls ---- */
+
+static inline int spawn_from_here(const struct spawn_request *request)
+{
+    struct worker *worker = weft__worker();
+    if (unlikely(!worker)) return weft__not_in_task();
+    return weft__spawn(worker, request);
+}
+
+/* Tail calls in place of the slow cases keep the usual one free of a stack frame. */
+int weft_spawn_at(weft_task *ret, weft_fn fn, void *arg, const char *site)
+{
+    struct worker *worker = weft__worker();
+    if (unlikely(!worker)) return weft__not_in_task();
+    if (unlikely(!fn)) return -EINVAL;
+    struct task *task = take_record(worker);
+    if (unlikely(!task)) return spawn_late(worker, ret, fn, arg, site);
+
+    begin(worker, task, fn, site, !ret);
+    task->plain.arg = arg;
+    enqueue(worker, task, ret);
+    return 0;
+}
+
+__attribute__((noinline)) static int spawn_late(
+    struct worker *worker, weft_task *ret, weft_fn fn, void *arg, const char *site)
+{
+    return weft__spawn(worker,
+                       &(struct spawn_request){.ret = ret, .fn = fn, .arg = arg, .site = site});
+}
+
+int weft_scope_spawn_at(
+    struct weft_scope *scope, weft_task *ret, weft_fn fn, void *arg, const char *site)
+{
+    struct worker *worker = weft__worker();
+    bool is_usual = worker && fn && scope_is_open(scope_of(scope));
+    struct task *task = likely(is_usual) ? take_record(worker) : NULL;
+    if (unlikely(!task)) return weft_scope_spawn_with_at(scope, ret, NULL, fn, arg, site);
+
+    begin(worker, task, fn, site, !ret);
+    task->plain.arg = arg;
+    join_scope(worker, task, scope_of(scope));
+    enqueue(worker, task, ret);
+    return 0;
+}
+
+int(weft_spawn)(weft_task *ret, weft_fn fn, void *arg)
+{
+    return weft_spawn_at(ret, fn, arg, NULL);
+}
+
+int weft_spawn_with_at(weft_task *ret,
+                       const struct weft_spawn_options *options,
+                       weft_fn fn,
+                       void *arg,
+                       const char *site)
+{
+    return spawn_from_here(&(struct spawn_request){
+        .ret = ret, .options = options, .fn = fn, .arg = arg, .site = site});
+}
+
+int(weft_spawn_with)(weft_task *ret,
+                     const struct weft_spawn_options *options,
+                     weft_fn fn,
+                     void *arg)
+{
+    return weft_spawn_with_at(ret, options, fn, arg, NULL);
+}
+
+int weft_spawn_copy_at(weft_task *ret,
+                       struct weft_scope *public_scope,
+                       weft_fn fn,
+                       const void *args,
+                       size_t size,
+                       const char *site)
+{
+    struct scope *scope = public_scope ? scope_of(public_scope) : NULL;
+    if (unlikely(scope && !scope_is_open(scope))) return -EINVAL;
+    struct worker *worker = weft__worker();
+    bool is_usual = worker && fn && size - 1 < TASK_ARGS_SIZE;
+    struct task *task = likely(is_usual) ? take_record(worker) : NULL;
+    if (unlikely(!task)) {
+        return spawn_from_here(&(struct spawn_request){
+            .ret = ret, .fn = fn, .args = args, .args_size = size, .site = site, .home = scope});
+    }
+    begin(worker, task, fn, site, !ret);
+    copy_args(task, args, size);
+    if (scope) join_scope(worker, task, scope);
+    enqueue(worker, task, ret);
+    return 0;
+}
+
+/* ---- from other threads ---- */
+
+/* In turn: other threads know nothing of the workers' load. */
+static struct worker *choose_worker(struct runtime *runtime,
+                                    struct task *task,
+                                    const struct weft_spawn_options *options)
+{
+    if (!runtime->has_many || (options && options->placement == WEFT_HERE)) return &runtime->worker;
+    if (options && options->placement == WEFT_SPREAD) {
+        task->flags |= TASK_SPREAD;
+        return weft__spread_choose(runtime);
+    }
+    unsigned turn = atomic_fetch_add_explicit(&runtime->crew.next_foreign, 1, memory_order_relaxed);
+    return runtime->workers[turn % runtime->worker_count];
+}
+
+int weft_runtime_spawn_at(struct weft_runtime *handle,
+                          weft_task *ret,
+                          const struct weft_spawn_options *options,
+                          weft_fn fn,
+                          void *arg,
+                          const char *site)
+{
+    if (!handle || !fn) return -EINVAL;
+    if (weft__is_forked()) return -EOWNERDEAD;
+    struct runtime *runtime = weft__runtime_enter(handle);
+    if (!runtime) return -ESRCH;
+
+    struct spawn_request request = {
+        .ret = ret, .options = options, .fn = fn, .arg = arg, .site = site};
+    int result = 0;
+    struct worker *worker = weft__worker();
+    if (worker && worker->runtime == runtime) {
+        result = weft__spawn(worker, &request);
+    } else if (weft__host_is_here(runtime)) {
+        result = weft__spawn(&runtime->worker, &request);
+        weft__host_rouse(runtime);
+    } else {
+        struct task *task = NULL;
+        (void)pthread_mutex_lock(&runtime->foreign_lock); /* no visitor sees it half made */
+        result = weft__task_prepare(&runtime->foreign_records, &request, &task);
+        if (result == 0) {
+            task->worker = choose_worker(runtime, task, options);
+            atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
+            if (ret) *ret = task_handle(task);
+            weft__mail(task, REMOTE_SPAWN);
+        }
+        (void)pthread_mutex_unlock(&runtime->foreign_lock);
+    }
+    weft__runtime_leave(handle);
+    return result;
+}
+
+int(weft_runtime_spawn)(struct weft_runtime *handle,
+                        weft_task *ret,
+                        const struct weft_spawn_options *options,
+                        weft_fn fn,
+                        void *arg)
+{
+    return weft_runtime_spawn_at(handle, ret, options, fn, arg, NULL);
+}
