@@ -6,8 +6,9 @@
  * may join or cancel them. So a thief that has taken the chunk first shares its tasks and their
  * scopes (core/share.h: one barrier for all), and only then says that they run elsewhere.
  *
- * At most one idle worker watches: it looks every WEFT__WATCH_NS, and takes a chunk that was there at its
- * last look. So tasks that are about to be run by their owner stay with it, and nobody else wakes.
+ * At most one idle worker watches: it looks every WEFT__WATCH_NS, and takes a chunk that was there
+ * at its last look. So tasks that are about to be run by their owner stay with it, and nobody else
+ * wakes.
  */
 #include "core/steal.h"
 
