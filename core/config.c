@@ -36,7 +36,7 @@ int weft__settings_load(struct settings *ret, const struct weft_config *config)
         settings.config = *config;
     }
     struct weft_config *made = &settings.config;
-    if (made->grace_ns < 0 || made->watchdog_ns < 0) return -EINVAL;
+    if (made->grace_ns < 0 || made->watchdog_ns < 0 || made->spin_ns < 0) return -EINVAL;
     if (made->flags & ~(unsigned)FLAGS_KNOWN) return -EINVAL;
     if (made->dump_signal < 0 || made->dump_signal > NSIG) return -EINVAL;
 
@@ -84,6 +84,10 @@ static int read_environment(struct settings *settings)
     result = read_number("WEFT_WATCHDOG_MS", &number);
     if (result < 0 || (result > 0 && number > INT_MAX)) return -EINVAL;
     if (result > 0) config->watchdog_ns = (int64_t)number * WEFT_MSEC;
+
+    result = read_number("WEFT_SPIN_US", &number);
+    if (result < 0 || (result > 0 && number > INT_MAX)) return -EINVAL;
+    if (result > 0) config->spin_ns = (int64_t)number * WEFT_USEC;
 
     result = read_number("WEFT_LEAKS", &number);
     if (result < 0) return result;

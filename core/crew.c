@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/idle.h"
 #include "core/overflow.h"
@@ -39,8 +40,11 @@ int weft__crew_open(struct runtime *runtime)
 {
     struct crew *crew = &runtime->crew;
     crew->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    crew->moved = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     if (!runtime->has_many) return 0;
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes); /* these cannot fail in glibc */
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&crew->moved, &attributes);
     int result = weft__share_open();
     for (unsigned i = 1; i < runtime->worker_count && result == 0; i++) {
         struct worker *worker = calloc(1, sizeof *worker);
@@ -74,14 +78,23 @@ static void let_run(struct crew *crew)
     (void)pthread_mutex_unlock(&crew->lock);
 }
 
-/* With all signals blocked: they are for the threads of the program. */
+/* All signals are for the threads of the program, but for those that a fault raises: blocked, they
+ * would kill without a word. */
+static void block_signals(sigset_t *ret_former)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t others;
+    (void)sigfillset(&others); /* these cannot fail */
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        (void)sigdelset(&others, faults[i]);
+    (void)pthread_sigmask(SIG_BLOCK, &others, ret_former);
+}
+
 static int start(struct runtime *runtime, struct worker *worker)
 {
     struct crew *crew = &runtime->crew;
-    sigset_t all;
     sigset_t former;
-    (void)sigfillset(&all); /* cannot fail */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &former);
+    block_signals(&former);
     crew->open_result = 1;
     int result = -pthread_create(&worker->thread, NULL, run, worker);
     (void)pthread_sigmask(SIG_SETMASK, &former, NULL);
@@ -114,6 +127,7 @@ static void *run(void *arg)
     struct worker *worker = arg;
     struct runtime *runtime = worker->runtime;
     struct crew *crew = &runtime->crew;
+    worker->tid = gettid();
     int result = open_worker(worker);
     if (result == 0 && runtime->settings.config.dump_signal != 0) {
         sigset_t dump; /* the thread's tasks are dumped by the thread */
@@ -131,10 +145,44 @@ static void *run(void *arg)
 
     weft__worker_loop(worker);
     core_leave(worker);
+    weft__report_part(worker);
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         weft__overflow_release(&worker->stacks);
     }
+    (void)pthread_mutex_lock(&crew->lock);
+    worker->has_ended = true;
+    crew->ended++;
+    (void)pthread_cond_broadcast(&crew->moved);
+    (void)pthread_mutex_unlock(&crew->lock);
     return NULL;
+}
+
+/* Until `count` threads have ended, or their last chance is over. */
+static void await_ends(struct crew *crew, unsigned count)
+{
+    struct timespec limit;
+    (void)clock_gettime(CLOCK_MONOTONIC, &limit); /* cannot fail */
+    limit.tv_sec += LAST_CHANCE_S;
+    int result = 0;
+    (void)pthread_mutex_lock(&crew->lock);
+    while (crew->ended < count && result == 0)
+        result = pthread_cond_timedwait(&crew->moved, &crew->lock, &limit);
+    (void)pthread_mutex_unlock(&crew->lock);
+}
+
+/* One that has not ended is held by a task, and lost. */
+static void take_thread(struct worker *worker)
+{
+    struct crew *crew = &worker->runtime->crew;
+    (void)pthread_mutex_lock(&crew->lock);
+    bool has_ended = worker->has_ended;
+    (void)pthread_mutex_unlock(&crew->lock);
+    if (has_ended) {
+        (void)pthread_join(worker->thread, NULL);
+        return;
+    }
+    (void)pthread_detach(worker->thread);
+    crew->has_lost_thread = true;
 }
 
 void weft__crew_stop(struct runtime *runtime)
@@ -143,27 +191,27 @@ void weft__crew_stop(struct runtime *runtime)
     /* release: pairs with the look in the workers' loops */
     atomic_store_explicit(&runtime->crew.is_stopping, true, memory_order_release);
     let_run(&runtime->crew); /* those that wait for the rest to start */
-    struct timespec limit;
-    (void)clock_gettime(CLOCK_MONOTONIC, &limit); /* cannot fail */
-    limit.tv_sec += LAST_CHANCE_S;
+    unsigned count = 0;
     for (unsigned i = 1; i < runtime->worker_count; i++) {
-        struct worker *worker = runtime->workers[i];
-        if (!worker) continue;
-        weft__crew_rouse(worker);
-        if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &limit) == 0) continue;
-        (void)pthread_detach(worker->thread);
-        runtime->crew.has_lost_thread = true;
+        if (!runtime->workers[i]) continue;
+        weft__crew_rouse(runtime->workers[i]);
+        count++;
+    }
+    await_ends(&runtime->crew, count);
+    for (unsigned i = 1; i < runtime->worker_count; i++) {
+        if (runtime->workers[i]) take_thread(runtime->workers[i]);
     }
 }
 
 void weft__crew_close(struct runtime *runtime)
 {
     if (!runtime->has_many || runtime->crew.has_lost_thread) return;
+    bool has_survivors = weft__runtime_live(runtime) > 0; /* they point into their workers */
     for (unsigned i = 1; i < runtime->worker_count; i++) {
         struct worker *worker = runtime->workers[i];
         if (!worker) continue;
         weft__worker_close(worker);
-        if (weft__runtime_live(runtime) == 0) free(worker); /* survivors point into it */
+        if (!has_survivors) free(worker);
     }
 }
 

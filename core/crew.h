@@ -18,13 +18,14 @@ struct worker;
 /* Part of struct runtime. With one worker nothing here is used. */
 struct crew {
     pthread_mutex_t lock;
-    pthread_cond_t moved;             /* open_result or is_complete has changed */
-    atomic_uint resting;              /* workers that are; changed under the lock */
-    uint64_t rests;                   /* ever begun: unchanged, nobody has moved */
-    int open_result;                  /* of the thread that starts now; 1: not yet known */
-    bool is_complete;                 /* all threads are there, or shall end: they may run */
-    atomic_bool is_finished;          /* the root has ended, and every task */
-    atomic_bool is_stopping;          /* the threads shall end */
+    pthread_cond_t moved;    /* one of the next three has changed; on the monotonic clock */
+    atomic_uint resting;     /* workers that are; changed under the lock */
+    uint64_t rests;          /* ever begun: unchanged, nobody has moved */
+    int open_result;         /* of the thread that starts now; 1: not yet known */
+    bool is_complete;        /* all threads are there, or shall end: they may run */
+    unsigned ended;          /* threads that have, but for their last instructions */
+    atomic_bool is_finished; /* the root has ended, and every task */
+    atomic_bool is_stopping; /* the threads shall end */
     _Atomic(struct worker *) watcher; /* who looks for chunks to steal; NULL: nobody */
     atomic_uint next_foreign;         /* which worker gets the next task of another thread */
     bool has_lost_thread;             /* one is held by a task that never came back */

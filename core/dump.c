@@ -9,7 +9,6 @@
 #include "core/dump.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 #include <weft/report.h>
@@ -20,6 +19,7 @@
 #include "core/chan_shared.h"
 #include "core/fdtable.h"
 #include "core/park.h"
+#include "core/report.h"
 #include "core/runtime.h"
 #include "core/scope.h"
 #include "core/select.h"
@@ -30,6 +30,11 @@ enum {
 };
 
 static void put_task(struct dump *dump, const struct task *task);
+static void put_remote(struct dump *dump,
+                       const struct task *task,
+                       const struct worker *where,
+                       bool has_ended);
+static void put_place(struct text *text, const struct worker *worker);
 static void put_wait(struct dump *dump, const struct task *task);
 static void put_chan(struct dump *dump, const struct task *task, const struct weft_chan *chan);
 static void put_cases(struct dump *dump, const struct task *task);
@@ -54,21 +59,40 @@ int weft_dump(int fd)
     if (!worker) return weft__not_in_task();
 
     struct dump dump;
-    weft__dump_open(&dump, worker->runtime, fd, false);
+    weft__dump_open(&dump, worker, fd, false);
     weft__dump_all(&dump);
-    return weft__dump_close(&dump);
+    int result = weft__dump_close(&dump);
+    return result < 0 ? result : weft__report_dump_others(worker, fd);
 }
 
-void weft__dump_open(struct dump *dump, struct runtime *runtime, int fd, bool in_signal)
+void weft__dump_open(struct dump *dump, struct worker *worker, int fd, bool in_signal)
 {
     weft__text_open(&dump->text, dump->buffer, sizeof dump->buffer, fd);
-    dump->runtime = runtime;
-    dump->in_signal = in_signal;
+    dump->view = (struct view){
+        .runtime = worker->runtime, .worker = worker, .text = &dump->text, .in_signal = in_signal};
+    dump->clock = worker;
+}
+
+void weft__dump_open_all(struct dump *dump, struct runtime *runtime, int fd)
+{
+    weft__text_open(&dump->text, dump->buffer, sizeof dump->buffer, fd);
+    dump->view = (struct view){.runtime = runtime};
+    const struct worker *worker = weft__worker();
+    dump->clock = worker && worker->runtime == runtime ? worker : &runtime->worker;
 }
 
 int weft__dump_close(struct dump *dump)
 {
     return weft__text_close(&dump->text);
+}
+
+void weft__dump_put_worker(struct dump *dump)
+{
+    const struct view *view = &dump->view;
+    if (!view->worker || !view->runtime->has_many) return;
+    weft__text_put(&dump->text, "worker ");
+    weft__text_number(&dump->text, view->worker->index);
+    weft__text_put(&dump->text, ": ");
 }
 
 const char *weft__dump_state(unsigned state)
@@ -83,39 +107,31 @@ bool weft__dump_is_alive(const struct task *task)
 
 /* ---- all tasks ---- */
 
-void weft__dump_visit(struct runtime *runtime,
-                      bool in_signal,
-                      void (*visit)(struct task *task, void *arg),
-                      void *arg)
-{
-    if (!in_signal) {
-        weft__runtime_visit(runtime, visit, arg);
-        return;
-    }
-    weft__records_visit(&runtime->worker.records, visit, arg);
-    /* its holder may be waiting for what the interrupted code holds, as the heap's lock */
-    if (pthread_mutex_trylock(&runtime->foreign_lock) != 0) return;
-    weft__records_visit(&runtime->foreign_records, visit, arg);
-    (void)pthread_mutex_unlock(&runtime->foreign_lock);
-}
-
 static void count_state(struct task *task, void *arg)
 {
     size_t *counts = arg;
     if (task->state < STATE_COUNT) counts[task->state]++;
 }
 
-static void put_heading(struct dump *dump)
+static void count_elsewhere(struct task *task, const struct worker *where, void *arg)
+{
+    size_t *count = arg;
+    (void)task;
+    (void)where;
+    (*count)++;
+}
+
+static void put_numbers(struct dump *dump)
 {
     struct text *text = &dump->text;
     size_t counts[STATE_COUNT] = {0};
-    weft__dump_visit(dump->runtime, dump->in_signal, count_state, counts);
+    size_t elsewhere = 0;
+    weft__view_tasks(&dump->view, count_state, counts);
+    weft__view_elsewhere(&dump->view, count_elsewhere, &elsewhere);
     size_t all = 0;
     for (size_t state = TASK_UNSTARTED; state < STATE_COUNT; state++)
         all += counts[state];
 
-    const struct worker *worker = &dump->runtime->worker;
-    weft__text_put(text, "weft: ");
     weft__text_number(text, all);
     weft__text_put(text, all == 1 ? " task" : " tasks");
     for (size_t state = TASK_UNSTARTED; state < STATE_COUNT; state++) {
@@ -124,13 +140,28 @@ static void put_heading(struct dump *dump)
         weft__text_put(text, " ");
         weft__text_put(text, state_names[state]);
     }
+    if (elsewhere == 0) return;
+    weft__text_put(text, "; ");
+    weft__text_number(text, elsewhere);
+    weft__text_put(text, " on other workers");
+}
+
+static void put_heading(struct dump *dump)
+{
+    struct text *text = &dump->text;
+    const struct worker *worker = dump->clock;
+    weft__text_put(text, "weft: ");
+    weft__dump_put_worker(dump);
+    put_numbers(dump);
     weft__text_put(text, "; turn ");
     weft__text_number(text, worker->turn);
     weft__text_put(text, ", backend ");
     weft__text_put(text, weft__backend.name);
     weft__text_end_line(text);
     if (worker->stacks.unguarded_count > 0) {
-        weft__text_put(text, "weft: stacks without a guard: ");
+        weft__text_put(text, "weft: ");
+        weft__dump_put_worker(dump);
+        weft__text_put(text, "stacks without a guard: ");
         weft__text_number(text, worker->stacks.unguarded_count);
         weft__text_put(text, " (vm.max_map_count allows no more)");
         weft__text_end_line(text);
@@ -149,6 +180,7 @@ struct walk {
     dump_filter_fn *shows;
     unsigned state;
     size_t count;
+    bool is_silent; /* only counts */
 };
 
 static void put_if_shown(struct task *task, void *arg)
@@ -156,21 +188,42 @@ static void put_if_shown(struct task *task, void *arg)
     struct walk *walk = arg;
     if (task->state != walk->state) return;
     if (walk->shows && !walk->shows(task)) return;
-    put_task(walk->dump, task);
     walk->count++;
+    if (!walk->is_silent) put_task(walk->dump, task);
+}
+
+static void put_if_elsewhere(struct task *task, const struct worker *where, void *arg)
+{
+    struct walk *walk = arg;
+    bool has_ended = where && weft__view_has_ended(task);
+    if (walk->shows && has_ended) return;
+    walk->count++;
+    if (!walk->is_silent) put_remote(walk->dump, task, where, has_ended);
+}
+
+static void walk_all(struct walk *walk)
+{
+    static const uint8_t order[] = {
+        TASK_RUNNING, TASK_READY, TASK_UNSTARTED, TASK_PARKED, TASK_ENDED};
+    for (size_t i = 0; i < sizeof order; i++) {
+        walk->state = order[i];
+        weft__view_tasks(&walk->dump->view, put_if_shown, walk);
+    }
+    weft__view_elsewhere(&walk->dump->view, put_if_elsewhere, walk);
 }
 
 size_t weft__dump_tasks(struct dump *dump, dump_filter_fn *shows)
 {
-    static const uint8_t order[] = {
-        TASK_RUNNING, TASK_READY, TASK_UNSTARTED, TASK_PARKED, TASK_ENDED};
-
-    weft__dump_groups(dump, shows);
     struct walk walk = {.dump = dump, .shows = shows};
-    for (size_t i = 0; i < sizeof order; i++) {
-        walk.state = order[i];
-        weft__dump_visit(dump->runtime, dump->in_signal, put_if_shown, &walk);
-    }
+    weft__dump_groups(dump, shows);
+    walk_all(&walk);
+    return walk.count;
+}
+
+size_t weft__dump_count(struct dump *dump, dump_filter_fn *shows)
+{
+    struct walk walk = {.dump = dump, .shows = shows, .is_silent = true};
+    walk_all(&walk);
     return walk.count;
 }
 
@@ -197,6 +250,12 @@ void weft__dump_who(struct text *text, const struct task *task)
     put_site(text, ", spawned at ", task->site);
 }
 
+static void put_place(struct text *text, const struct worker *worker)
+{
+    weft__text_put(text, " on worker ");
+    weft__text_number(text, worker->index);
+}
+
 static void put_task(struct dump *dump, const struct task *task)
 {
     struct text *text = &dump->text;
@@ -205,6 +264,7 @@ static void put_task(struct dump *dump, const struct task *task)
     put_name(text, task);
     weft__text_put(text, ": ");
     weft__text_put(text, weft__dump_state(state));
+    if (!dump->view.worker && dump->view.runtime->has_many) put_place(text, task->worker);
     if (state == TASK_PARKED) put_wait(dump, task);
     if (state == TASK_ENDED) {
         weft__text_put(text, " with ");
@@ -217,6 +277,30 @@ static void put_task(struct dump *dump, const struct task *task)
         if (task->flags & TASK_NAMED_BUSY) weft__text_put(text, ", ignores its cancellation");
         if (task_marks(task) & MARK_ENDING) weft__text_put(text, ", in its deferred calls");
         put_stack(dump, task);
+    }
+    put_site(text, ", spawned at ", task->site);
+    weft__text_end_line(text);
+}
+
+/* One that runs on another worker, which may be changing all but this. Without the lock the name
+ * may be freed. */
+static void put_remote(struct dump *dump,
+                       const struct task *task,
+                       const struct worker *where,
+                       bool has_ended)
+{
+    struct text *text = &dump->text;
+    weft__text_put(text, "task ");
+    if (where) {
+        put_name(text, task);
+    } else {
+        weft__text_number(text, task_id(task));
+    }
+    weft__text_put(text, has_ended ? ": ended" : ":");
+    if (where) {
+        put_place(text, where);
+    } else {
+        weft__text_put(text, " shared between workers");
     }
     put_site(text, ", spawned at ", task->site);
     weft__text_end_line(text);
@@ -250,7 +334,7 @@ static void put_left(struct dump *dump, int64_t deadline_ns)
         weft__text_put(&dump->text, "forever");
         return;
     }
-    weft__text_duration(&dump->text, deadline_ns - weft__worker_now(&dump->runtime->worker));
+    weft__text_duration(&dump->text, deadline_ns - weft__worker_now(dump->clock));
     weft__text_put(&dump->text, " left");
 }
 
@@ -296,7 +380,7 @@ static void put_wait(struct dump *dump, const struct task *task)
  * this is known. */
 static void put_chan(struct dump *dump, const struct task *task, const struct weft_chan *chan)
 {
-    if (!dump->in_signal) {
+    if (!dump->view.in_signal) {
         weft__shared_lock();
     } else if (!weft__shared_try_lock()) {
         weft__text_put(&dump->text, "a channel");
@@ -365,6 +449,12 @@ static void put_case(struct dump *dump, const struct task *task, struct weft_cas
     }
 }
 
+/* A scope's timer is its owner's worker's. */
+static bool may_read(const struct view *view, const struct scope *scope)
+{
+    return !view->worker || scope->owner->worker == view->worker;
+}
+
 /* The earliest deadline of the scopes that the task is in. */
 static void put_deadline(struct dump *dump, const struct task *task)
 {
@@ -372,9 +462,8 @@ static void put_deadline(struct dump *dump, const struct task *task)
     const struct scope *scope = task->scope;
     for (int i = 0; scope && i < SCOPES_SEEN; i++) {
         const struct timer *timer = &scope->timer;
-        if (weft__timer_is_armed(timer) && timer->deadline_ns < deadline_ns) {
-            deadline_ns = timer->deadline_ns;
-        }
+        bool is_known = may_read(&dump->view, scope) && weft__timer_is_armed(timer);
+        if (is_known && timer->deadline_ns < deadline_ns) deadline_ns = timer->deadline_ns;
         if (scope_flags(scope) & SCOPE_SHIELD) break;
         scope = scope->parent;
     }

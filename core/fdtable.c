@@ -207,16 +207,22 @@ int weft__fd_meet(struct worker *worker, int fd, struct fd_slot **ret)
     struct fdtable *table = &worker->fds;
     struct fd_slot *slot = fd_slot_find(table, fd);
     struct stat status;
-    int result = fstat(fd, &status) < 0 ? -errno : 0;
-    if (result == 0 && !slot) result = slot_reserve(table, fd, &slot);
-    bool is_same = slot && slot->inode == status.st_ino && slot->device == status.st_dev;
-    if (unlikely(result == 0 && !is_same && slot->inode != 0)) weft__fd_reset(worker, fd, slot);
-    if (result == 0 && slot->kind == FD_UNKNOWN) result = weft__fd_users_add(worker, fd);
+    bool is_known = slot && slot->kind != FD_UNKNOWN;
+    int result = is_known ? 0 : weft__fd_users_add(worker, fd);
     /* after that: see core/fd_users.h */
     if (unlikely(weft__fd_is_departing(fd))) result = -EBADF;
+    if (result == 0 && fstat(fd, &status) < 0) result = -errno;
+    if (result == 0 && !slot) result = slot_reserve(table, fd, &slot);
     if (unlikely(result < 0)) {
         if (slot) weft__fd_reset(worker, fd, slot);
+        weft__fd_users_remove(worker, fd);
         return result;
+    }
+    bool is_same = slot->inode == status.st_ino && slot->device == status.st_dev;
+    if (unlikely(!is_same && slot->inode != 0)) {
+        weft__fd_reset(worker, fd, slot);
+        result = weft__fd_users_add(worker, fd);
+        if (result < 0) return result;
     }
     if (slot->kind == FD_UNKNOWN) slot->kind = (uint8_t)kind_of(fd, &status);
     slot->device = status.st_dev;

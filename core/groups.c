@@ -79,7 +79,7 @@ static void put_group(struct text *text, const struct group *group)
 void weft__dump_groups(struct dump *dump, dump_filter_fn *shows)
 {
     struct groups groups = {.shows = shows};
-    weft__dump_visit(dump->runtime, dump->in_signal, add_task, &groups);
+    weft__view_tasks(&dump->view, add_task, &groups);
     if (groups.all < GROUPS_FROM) return;
 
     for (size_t i = 0; i < groups.used; i++) {

@@ -4,6 +4,7 @@
  *
  * Lost wake-ups: the worker sets is_asleep and then looks at its inbox; a poster fills the inbox
  * and then looks at is_asleep. Both in sequentially consistent order: one sees the other at least.
+ * With weft_config.spin_ns it looks on for a while before it sleeps.
  */
 #include "core/idle.h"
 
@@ -152,14 +153,60 @@ void weft__idle_trim(struct worker *worker, int64_t timeout_ns)
     weft__records_trim(&worker->records);
 }
 
+static int look(struct worker *worker, struct weft_event *events, int capacity)
+{
+    worker->polls++;
+    return weft__backend.poll(worker->backend_state, 0, events, capacity);
+}
+
+/* Once after a task has run: who found nothing sleeps next. Not when all shall end, which is found
+ * out at rest. */
+static bool shall_spin(const struct worker *worker)
+{
+    const struct runtime *runtime = worker->runtime;
+    if (likely(runtime->settings.config.spin_ns == 0) || runtime->settings.is_virtual) return false;
+    if (runtime->host.is_attached || runtime_is_cancelled(runtime)) return false;
+    return worker_slices(worker) != worker->spun_slices;
+}
+
+/* Somebody has something for the worker, which no event tells. */
+static bool is_wanted(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0 ||
+           /* acquire: pairs with weft__crew_stop() */
+           atomic_load_explicit(&worker->runtime->crew.is_stopping, memory_order_acquire);
+}
+
+/*
+ * Looks on for a while instead of sleeping, so that nobody needs to wake the worker, as is_asleep
+ * tells. It does not count as resting. A look may swallow a wake-up that announces something else
+ * than mail; therefore it never ends in a sleep, but in a whole turn, which decides anew.
+ */
+static int spin(struct worker *worker, int64_t timeout_ns, struct weft_event *events, int capacity)
+{
+    int64_t spin_ns = worker->runtime->settings.config.spin_ns;
+    int64_t start_ns = weft__worker_now(worker);
+    int64_t end_ns = time_after(start_ns, timeout_ns < spin_ns ? timeout_ns : spin_ns);
+    int count = 0;
+    core_leave(worker);
+    do {
+        count = look(worker, events, capacity);
+    } while (count == 0 && !is_wanted(worker) && weft__worker_now(worker) < end_ns);
+    core_enter(worker);
+    bool was_in_vain = count == 0 && !is_wanted(worker) && spin_ns < timeout_ns;
+    if (was_in_vain) worker->spun_slices = worker_slices(worker);
+    return count;
+}
+
 int weft__idle_poll(struct worker *worker,
                     int64_t timeout_ns,
                     struct weft_event *events,
                     int capacity)
 {
-    worker->polls++;
-    if (timeout_ns == 0) return weft__backend.poll(worker->backend_state, 0, events, capacity);
+    if (timeout_ns == 0) return look(worker, events, capacity);
+    if (unlikely(shall_spin(worker))) return spin(worker, timeout_ns, events, capacity);
 
+    worker->polls++;
     weft__idle_trim(worker, timeout_ns);
     bool has_many = worker->runtime->has_many && !worker->runtime->host.is_attached;
     if (has_many) timeout_ns = weft__crew_rest(worker, timeout_ns);

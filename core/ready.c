@@ -62,6 +62,7 @@ struct task *weft__ready_pick_slow(struct ready *ready)
 
     bool oldest = ready->oldest_is_due;
     ready->oldest_is_due = false;
+    if (oldest) weft__ready_take_oldest(ready);
     bool unstarted_first = ready->unstarted_run < READY_UNSTARTED_RUN || !ready->head;
     if (ready->batch_count > 0 && (unstarted_first || oldest)) {
         ready->unstarted_run++;

@@ -74,6 +74,9 @@ int weft__ready_reserve_batch(struct ready *ready);
 /* In steal.c: the ring is empty, and gets the newest public batch, if there is one. */
 bool weft__ready_take_back(struct ready *ready);
 
+/* In steal.c: the oldest public batch, if there is one and room, becomes the ring's oldest. */
+void weft__ready_take_oldest(struct ready *ready);
+
 /* Any task, or NULL; the orders of the slow cases. */
 struct task *weft__ready_pick_slow(struct ready *ready);
 

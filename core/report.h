@@ -9,11 +9,19 @@
 #define WEFT_CORE_REPORT_H
 
 struct runtime;
+struct worker;
 
 /* Installs what the settings ask for: the dump signal, the watchdog; 0 or a negative errno. On the
  * thread that will run the tasks. */
 int weft__report_open(struct runtime *runtime);
 void weft__report_close(struct runtime *runtime);
+
+/* The calling thread, which ran the tasks of this worker, is about to end. */
+void weft__report_part(struct worker *worker);
+
+/* The other workers of the runtime write their tasks to a duplicate of `fd`, soon: 0, -ENOMEM, or
+ * what fcntl(2) said. */
+int weft__report_dump_others(struct worker *worker, int fd);
 
 /* In a forked child: the parent's runtimes are none of its business. */
 void weft__reports_forget(void);
@@ -24,8 +32,8 @@ void weft__report_deadlock(struct runtime *runtime);
 /* Tasks that did not end within the grace time. */
 void weft__report_survivors(struct runtime *runtime);
 
-/* The root task has returned, and nothing was cancelled because of it yet: names who is alive, if
- * leaks are reported. */
+/* The root task has returned, on worker 0, and nothing was cancelled because of it yet: names who
+ * is alive, if leaks are reported; other workers do so soon. */
 void weft__report_outliving(struct runtime *runtime);
 
 /* The thread or the process ends, and it lives in a host's loop; only when leaks are reported. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The counters of weft_stats(): most are counted when asked, by a walk over the records, so that
- * nothing on the hot path keeps them.
+ * nothing on the hot path keeps them. They are the calling worker's, which needs no agreement with
+ * the others.
  */
 #include <errno.h>
 
@@ -48,6 +49,17 @@ static void count_task(struct task *task, void *arg)
     if (task->state == TASK_PARKED) count_wait(task, stats);
 }
 
+static void count_elsewhere(struct task *task, const struct worker *where, void *arg)
+{
+    struct weft_stats *stats = arg;
+    (void)where;
+    if (weft__view_has_ended(task)) {
+        stats->tasks_ended++;
+    } else {
+        stats->tasks_live++;
+    }
+}
+
 int weft_stats(struct weft_stats *ret)
 {
     struct worker *worker = weft__worker();
@@ -65,7 +77,9 @@ int weft_stats(struct weft_stats *ret)
         .stacks = worker->stacks.live_count,
         .stacks_unguarded = worker->stacks.unguarded_count,
     };
-    weft__runtime_visit(worker->runtime, count_task, &stats);
+    struct view view = {.runtime = worker->runtime, .worker = worker};
+    weft__view_tasks(&view, count_task, &stats);
+    weft__view_elsewhere(&view, count_elsewhere, &stats);
     *ret = stats;
     return 0;
 }

@@ -6,8 +6,9 @@
  * may join or cancel them. So a thief that has taken the chunk first shares its tasks and their
  * scopes (core/share.h: one barrier for all), and only then says that they run elsewhere.
  *
- * At most one idle worker watches: it looks every WEFT__WATCH_NS, and takes a chunk that was there at its
- * last look. So tasks that are about to be run by their owner stay with it, and nobody else wakes.
+ * At most one idle worker watches: it looks every WEFT__WATCH_NS, and takes a chunk that was there
+ * at its last look. So tasks that are about to be run by their owner stay with it, and nobody else
+ * wakes.
  */
 #include "core/steal.h"
 
@@ -66,6 +67,22 @@ bool weft__ready_take_back(struct ready *ready)
     }
     (void)pthread_mutex_unlock(&public->lock);
     return count > 0;
+}
+
+void weft__ready_take_oldest(struct ready *ready)
+{
+    struct public_deque *public = &ready->public;
+    if (atomic_load_explicit(&public->count, memory_order_relaxed) == 0) return;
+    if (weft__ready_reserve_batch(ready) < 0) return; /* then it waits for the next time */
+    (void)pthread_mutex_lock(&public->lock);
+    unsigned count = atomic_load_explicit(&public->count, memory_order_relaxed);
+    if (count > 0) {
+        ready->batch_first = (ready->batch_first - 1) & ready->batch_mask;
+        ready->batches[ready->batch_first] = public->chunks[public->first++ % READY_PUBLIC_MAX];
+        ready->batch_count++;
+        atomic_store_explicit(&public->count, count - 1, memory_order_seq_cst);
+    }
+    (void)pthread_mutex_unlock(&public->lock);
 }
 
 /* The oldest chunk, if it is that one still: false if somebody was faster. */

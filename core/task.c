@@ -39,7 +39,8 @@ void *weft__task_arg(struct task *task)
 
 const char *weft__task_name(const struct task *task)
 {
-    return task->flags & TASK_EXTRAS ? task->plain.extras->name : NULL;
+    unsigned flags = __atomic_load_n(&task->flags, __ATOMIC_RELAXED); /* as task_set_flag() */
+    return flags & TASK_EXTRAS ? task->plain.extras->name : NULL;
 }
 
 /* Deferred calls, local values, or scopes of its own that are open. */

@@ -10,6 +10,7 @@
 
 static void put_character(struct text *text, char character);
 static void write_out(struct text *text);
+static void write_out_most(struct text *text);
 
 void weft__text_open(struct text *text, char *buffer, size_t size, int fd)
 {
@@ -90,6 +91,22 @@ void weft__text_duration(struct text *text, int64_t duration_ns)
 void weft__text_end_line(struct text *text)
 {
     put_character(text, '\n');
+    if (!text->is_held) write_out_most(text);
+}
+
+void weft__text_hold(struct text *text)
+{
+    text->is_held = true;
+}
+
+void weft__text_release(struct text *text)
+{
+    text->is_held = false;
+    if (text->used > 0 && text->buffer[text->used - 1] == '\n') write_out_most(text);
+}
+
+static void write_out_most(struct text *text)
+{
     if (text->fd >= 0 && text->used >= text->size / 2) write_out(text);
 }
 

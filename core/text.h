@@ -8,6 +8,7 @@
 #ifndef WEFT_CORE_TEXT_H
 #define WEFT_CORE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,7 +16,8 @@ struct text {
     char *buffer;
     size_t size;
     size_t used;
-    int fd;    /* -1: none */
+    int fd;       /* -1: none */
+    bool is_held; /* the end of a line does not write out */
     int error; /* 0, or the negative errno of the first write() that failed; nothing follows it */
 };
 
@@ -36,5 +38,9 @@ void weft__text_duration(struct text *text, int64_t duration_ns);
 
 /* A line is complete: a good place to write out, so that lines of two writers do not mix. */
 void weft__text_end_line(struct text *text);
+
+/* Until the release no line's end writes out: what the caller holds may be needed by the reader. */
+void weft__text_hold(struct text *text);
+void weft__text_release(struct text *text);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The watchdog: looks at its worker a few times per period, and reports, once per slice, a task
+ * The watchdog: looks at each worker a few times per period, and reports, once per slice, a task
  * that was still in the same slice after a whole period of real time.
  *
  * What it reads the worker writes with plain stores: nothing on the hot path pays for the watchdog.
@@ -24,14 +24,6 @@
 
 enum { LOOKS_PER_PERIOD = 4 };
 
-struct watchdog {
-    struct runtime *runtime;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t stop_asked; /* its clock is CLOCK_MONOTONIC */
-    bool stops;                /* guarded by lock */
-};
-
 /* What tells one slice of a worker from the next. */
 struct slice {
     const struct task *task; /* NULL: the worker is not in a task */
@@ -40,13 +32,30 @@ struct slice {
     int slices_left;
 };
 
+/* What was seen of one worker. */
+struct watched {
+    struct slice slice;
+    int64_t since_ns; /* it was seen first */
+    bool is_reported;
+};
+
+struct watchdog {
+    struct runtime *runtime;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t stop_asked; /* its clock is CLOCK_MONOTONIC */
+    bool stops;                /* guarded by lock */
+    struct watched watched[];  /* one per worker */
+};
+
 static void *watch(void *arg);
 static struct slice look_at(const struct worker *worker);
-static void report(const struct watchdog *watchdog, const struct task *task, int64_t held_ns);
+static void report(const struct worker *worker, const struct task *task, int64_t held_ns);
 
 int weft__watchdog_open(struct watchdog **ret, struct runtime *runtime)
 {
-    struct watchdog *watchdog = calloc(1, sizeof *watchdog);
+    size_t seen_size = runtime->worker_count * sizeof(struct watched);
+    struct watchdog *watchdog = calloc(1, sizeof *watchdog + seen_size);
     if (!watchdog) return -ENOMEM;
     watchdog->runtime = runtime;
     pthread_condattr_t attributes;
@@ -105,28 +114,30 @@ static bool sleep_until(struct watchdog *watchdog, int64_t deadline_ns)
     return stops;
 }
 
+static void look(const struct worker *worker, struct watched *watched, int64_t period_ns)
+{
+    const struct slice *before = &watched->slice;
+    struct slice now = look_at(worker);
+    int64_t now_ns = real_now();
+    bool is_same = now.task == before->task && now.turn == before->turn &&
+                   now.slices == before->slices && now.slices_left == before->slices_left;
+    if (!is_same) {
+        *watched = (struct watched){.slice = now, .since_ns = now_ns};
+    } else if (now.task && !watched->is_reported && now_ns - watched->since_ns >= period_ns) {
+        watched->is_reported = true;
+        report(worker, now.task, now_ns - watched->since_ns);
+    }
+}
+
 static void *watch(void *arg)
 {
     struct watchdog *watchdog = arg;
-    int64_t period_ns = watchdog->runtime->settings.config.watchdog_ns;
+    const struct runtime *runtime = watchdog->runtime;
+    int64_t period_ns = runtime->settings.config.watchdog_ns;
     int64_t step_ns = period_ns / LOOKS_PER_PERIOD + 1;
-    struct slice before = {0};
-    int64_t since_ns = real_now();
-    bool is_reported = false;
-
     while (!sleep_until(watchdog, real_now() + step_ns)) {
-        struct slice now = look_at(&watchdog->runtime->worker);
-        int64_t now_ns = real_now();
-        bool is_same = now.task == before.task && now.turn == before.turn &&
-                       now.slices == before.slices && now.slices_left == before.slices_left;
-        if (!is_same) {
-            before = now;
-            since_ns = now_ns;
-            is_reported = false;
-        } else if (now.task && !is_reported && now_ns - since_ns >= period_ns) {
-            is_reported = true;
-            report(watchdog, now.task, now_ns - since_ns);
-        }
+        for (unsigned i = 0; i < runtime->worker_count; i++)
+            look(runtime->workers[i], &watchdog->watched[i], period_ns);
     }
     return NULL;
 }
@@ -142,7 +153,7 @@ __attribute__((no_sanitize("thread"))) static struct slice look_at(const struct 
     };
 }
 
-__attribute__((no_sanitize("thread"))) static void report(const struct watchdog *watchdog,
+__attribute__((no_sanitize("thread"))) static void report(const struct worker *worker,
                                                           const struct task *task,
                                                           int64_t held_ns)
 {
@@ -150,8 +161,14 @@ __attribute__((no_sanitize("thread"))) static void report(const struct watchdog 
     const char *site = __atomic_load_n(&task->site, __ATOMIC_RELAXED);
     char buffer[512];
     struct text text;
-    weft__text_open(&text, buffer, sizeof buffer, watchdog->runtime->settings.config.report_fd);
-    weft__text_put(&text, "weft: task ");
+    weft__text_open(&text, buffer, sizeof buffer, worker->runtime->settings.config.report_fd);
+    weft__text_put(&text, "weft: ");
+    if (worker->runtime->has_many) {
+        weft__text_put(&text, "worker ");
+        weft__text_number(&text, worker->index);
+        weft__text_put(&text, ": ");
+    }
+    weft__text_put(&text, "task ");
     weft__text_number(&text, atomic_load_explicit(&watched->id, memory_order_relaxed));
     weft__text_put(&text, " has held its worker for ");
     weft__text_duration(&text, held_ns);

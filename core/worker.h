@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <weft/runtime.h>
 
@@ -77,6 +78,8 @@ struct worker {
     bool has_rested;        /* since it ran a task */
     uint64_t rest_number;   /* under crew.lock: crew.rests when it began */
     pthread_t thread;
+    bool has_ended;                /* the thread; under crew.lock */
+    pid_t tid;                     /* of the thread; not known of worker 0 */
     struct weft_post refresh_post; /* the root scope was cancelled */
     struct weft_post publish_post; /* thieves have taken everything that was public */
     atomic_uint spread_live;       /* tasks that were put here by WEFT_SPREAD */
@@ -92,6 +95,7 @@ struct worker {
     struct sanitizer_fiber dead_fiber; /* of the task that ended last; sanitizer builds */
     bool has_dead_fiber;
     uint64_t polls;
+    uint64_t spun_slices;   /* when as many have run it has spun in vain, and sleeps next */
     uint64_t served_slices; /* when as many have run as the last poll found descriptors */
     uint64_t tasks_total;   /* ever spawned */
     uint64_t tasks_ended;

@@ -15,17 +15,28 @@ WEFT_EXTERN_C_BEGIN
  * which turn of the worker's loop, the nearest deadline, the use of its stack, the spawn site.
  * weft_config.dump_signal prints the same while a task runs and does not yield.
  *
+ * With several workers each writes its own part, with a heading that names it: the caller's before
+ * this returns, each other one when its worker comes to look, after the slice that runs there.
+ * They write to duplicates of the descriptor, which may be closed at once; what fails there is not
+ * told. A task that was spawned on one worker and runs on another one stands, shortly, in the part
+ * of the first. The dump signal need not wait for slices.
+ *
  * @param fd  where to write, with plain write(2)
  *
  * @return 0, or
- *   -EPERM  outside of a runtime
- *   and the negative errno of write(2)
+ *   -EPERM   outside of a runtime
+ *   -ENOMEM  other workers were not asked
+ *   and the negative errno of write(2), or of duplicating the descriptor
  *
  * Context: task, or a posted function. Sleeps: no (but for the write). Cancellation point: no.
  */
 WEFT_API int weft_dump(int fd);
 
-/* Counters of the current runtime. */
+/*
+ * Counters of the calling worker: of the runtime, if it has one. With several, a task is counted
+ * where it was spawned, in tasks_live or tasks_ended, wherever it runs; tasks_ready, tasks_parked
+ * and waiting_... count those of them that run on this worker.
+ */
 struct weft_stats {
     size_t size;           /* sizeof(struct weft_stats), set by the caller */
     uint64_t tasks_live;   /* spawned and not ended */
@@ -49,7 +60,7 @@ struct weft_stats {
 };
 
 /**
- * Reads the counters.
+ * Reads the counters; those of another worker are read by a task there.
  *
  * @param ret  its size member must be set
  *

@@ -14,6 +14,16 @@
 
 WEFT_EXTERN_C_BEGIN
 
+/*
+ * Workers. weft_config.workers threads run tasks, the calling one among them. A task that has not
+ * started may be taken by an idle worker; one that has stays on its thread to its end. So errno,
+ * thread-locals and pthread mutexes (not held over a call that may sleep) keep working. Tasks on
+ * different workers run at the same time: what they share besides weft's own objects needs a mutex
+ * or atomics. Channels, select, joins, cancellations, scopes and weft_close() work across workers;
+ * an object that only one worker uses costs no atomic instruction. What needs another worker
+ * itself, a cancellation or the closing of a descriptor that it waits for, happens at the end of
+ * the slice that it runs now. Posted functions run on worker 0.
+ */
 struct weft_runtime;
 
 /* Bits of weft_config.flags. */
@@ -38,21 +48,24 @@ struct weft_config {
     int64_t grace_ns;  /* how long tasks may take to end after the root; default 5 s */
     uint64_t seed;     /* of select's random choice; default: from the system (WEFT_SEED=) */
     int report_fd;     /* where reports go; 0 means standard error */
-    int dump_signal;   /* a signal that makes every runtime of the process print its task dump;
-                          0: none (WEFT_DUMP_SIGNAL=) */
+    int dump_signal;   /* a signal that makes every runtime of the process print its task dump,
+                          each worker its own; 0: none (WEFT_DUMP_SIGNAL=) */
     void (*on_task_start)(weft_task task, void *arg); /* before a task's function runs */
     void (*on_task_end)(weft_task task, void *arg);   /* after its last deferred call */
     void *hook_arg;
     int64_t watchdog_ns; /* name a task that has held its worker for so long, while it does; takes
                             a thread that looks now and then. 0: off (WEFT_WATCHDOG_MS=) */
-    void *reserved[6];   /* zero */
+    int64_t spin_ns;     /* how long a worker without work looks on, at the cost of a processor,
+                            before it sleeps; never with the virtual clock. 0: off
+                            (WEFT_SPIN_US=) */
+    void *reserved[5];   /* zero */
 };
 
 #define WEFT_CONFIG_INIT                                                                           \
     {                                                                                              \
-        sizeof(struct weft_config), 1, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0,                      \
+        sizeof(struct weft_config), 1, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0,                   \
         {                                                                                          \
-            NULL, NULL, NULL, NULL, NULL, NULL                                                     \
+            NULL, NULL, NULL, NULL, NULL                                                           \
         }                                                                                          \
     }
 

@@ -8,7 +8,9 @@
 #include "conformance/runtime/faults.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -23,6 +25,7 @@ static _Thread_local int interruptions;
 static _Thread_local int receives;
 static bool wall_clock_shaken;
 static int wall_clock_reads;
+static atomic_int wakes;
 
 /* NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): the linker's names */
 void *__real_malloc(size_t size);
@@ -38,6 +41,7 @@ ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __real_readv(int fd, const struct iovec *parts, int count);
 ssize_t __real_writev(int fd, const struct iovec *parts, int count);
 int __real_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+int __real_eventfd_write(int fd, eventfd_t value);
 int __real_clock_gettime(clockid_t clock, struct timespec *ret);
 
 void *__wrap_malloc(size_t size);
@@ -53,6 +57,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_readv(int fd, const struct iovec *parts, int count);
 ssize_t __wrap_writev(int fd, const struct iovec *parts, int count);
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+int __wrap_eventfd_write(int fd, eventfd_t value);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
 
 void faults_fail_allocation(int number)
@@ -89,6 +94,11 @@ void faults_shake_wall_clock(bool on)
 int faults_wall_clock_reads(void)
 {
     return wall_clock_reads;
+}
+
+int faults_wakes(void)
+{
+    return atomic_load(&wakes);
 }
 
 static bool allocation_fails(void)
@@ -188,6 +198,12 @@ ssize_t __wrap_writev(int fd, const struct iovec *parts, int count)
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
     return transfer_is_interrupted() ? -1 : __real_accept4(fd, address, length, flags);
+}
+
+int __wrap_eventfd_write(int fd, eventfd_t value)
+{
+    atomic_fetch_add(&wakes, 1);
+    return __real_eventfd_write(fd, value);
 }
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)

@@ -24,6 +24,9 @@ int faults_interruptions(void);
 /* How often this thread has called recv(2). */
 int faults_receives(void);
 
+/* How often a loop was woken by an eventfd of weft's, on any thread. */
+int faults_wakes(void);
+
 /* From now on the wall clock jumps by years with each look. */
 void faults_shake_wall_clock(bool on);
 
