@@ -336,7 +336,7 @@ WEFT_TEST(emb, 15d_a_dump_shows_all_runtimes_of_the_thread)
     CHECK(child.exited);
     if (child.exit_code == 1) return; /* no loop to live in: asserted there */
     int headings = 0;
-    for (const char *at = child.output; (at = strstr(at, "weft: 1 task")); at++)
+    for (const char *at = child.output; (at = strstr(at, "1 task, 0 unstarted")); at++)
         headings++;
     CHECK_EQ(headings, 2);
 }
