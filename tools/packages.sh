@@ -84,11 +84,36 @@ packages_need() {
 packages_install() {
     # shellcheck disable=SC2086 # package names are words
     $as_root apt-cache show $missing >/dev/null 2>&1 || $as_root apt-get update -q >&2 || return 1
-    # shellcheck disable=SC2086
-    if $as_root $install --simulate 2>/dev/null | grep -q '^[1-9][0-9]* upgraded'; then
+    pins=$(mktemp) || return 1
+    cat /etc/apt/preferences >"$pins" 2>/dev/null || true
+    chmod 644 "$pins" # apt reads it as a user of its own
+    if ! packages_keep_versions; then
+        rm -f "$pins"
         echo "weft: that would upgrade other packages, which weft never does by itself" >&2
         return 1
     fi
     # shellcheck disable=SC2086
-    $as_root env DEBIAN_FRONTEND=noninteractive $install >&2 && [ -z "$(packages_missing "$@")" ]
+    $as_root env DEBIAN_FRONTEND=noninteractive $install -o "Dir::Etc::preferences=$pins" >&2
+    rm -f "$pins"
+    [ -z "$(packages_missing "$@")" ]
+}
+
+# A package that comes from the same source as one that is here must have its version, and the
+# newest one may be newer: then the version that is here is asked for, in $pins. False if apt
+# would upgrade something all the same.
+packages_keep_versions() {
+    for _ in 1 2 3 4 5; do
+        # shellcheck disable=SC2086
+        upgraded=$($as_root $install --simulate -o "Dir::Etc::preferences=$pins" 2>/dev/null |
+            sed -n 's/^Inst \([^ ]*\) \[.*/\1/p')
+        [ -n "$upgraded" ] || return 0
+        # Of another architecture or not, all that a source makes; ${Version} differs from the
+        # source's where a package was built again.
+        # shellcheck disable=SC2086,SC2016 # the fields are dpkg's
+        dpkg-query -W -f '${source:Package} ${Version}\n${source:Package} ${source:Version}\n' \
+            $upgraded | sort -u | while read -r source version; do
+            printf '\nPackage: src:%s\nPin: version %s\nPin-Priority: 1001\n' "$source" "$version"
+        done >>"$pins"
+    done
+    return 1
 }
