@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+static struct task *pop_starving(struct ready *ready);
 static struct task *pop_oldest(struct ready *ready);
 static struct task *pick_random(struct ready *ready);
 
@@ -62,7 +63,11 @@ struct task *weft__ready_pick_slow(struct ready *ready)
 
     bool oldest = ready->oldest_is_due;
     ready->oldest_is_due = false;
-    if (oldest) weft__ready_take_oldest(ready);
+    struct task *starving = oldest ? pop_starving(ready) : NULL;
+    if (starving) {
+        ready->unstarted_run++;
+        return starving;
+    }
     bool unstarted_first = ready->unstarted_run < READY_UNSTARTED_RUN || !ready->head;
     if (ready->batch_count > 0 && (unstarted_first || oldest)) {
         ready->unstarted_run++;
@@ -70,6 +75,14 @@ struct task *weft__ready_pick_slow(struct ready *ready)
     }
     ready->unstarted_run = 0;
     return ready->head ? ready_pop_woken(ready) : NULL;
+}
+
+/* What is public waits for thieves, but not for ever. NULL: none is, or not for long. */
+static struct task *pop_starving(struct ready *ready)
+{
+    if (++ready->periods < READY_PUBLIC_PERIODS) return NULL;
+    ready->periods = 0;
+    return weft__ready_pop_public(ready);
 }
 
 /* There is a batch. */

@@ -23,6 +23,8 @@ enum {
     READY_SLICES_PER_TURN = 256, /* then the worker looks around */
     READY_CLOCK_PERIOD = 64,     /* each so many slices it looks at the clock ... */
     READY_TURN_NS = 100000,      /* ... and looks around if the turn has lasted this long */
+    READY_PUBLIC_PERIODS = 16,   /* of these: then the head of the oldest public batch, which
+                                    thieves take otherwise */
     READY_BUDGET = 128,          /* weft operations per slice */
     READY_BATCHES_MIN = 64,
     READY_PUBLIC_MAX = 64, /* chunks that other workers may take */
@@ -58,6 +60,7 @@ struct ready {
     size_t batch_count;
     bool batch_is_open; /* the newest batch belongs to the running slice */
     bool oldest_is_due; /* a period is over: the next slow pick is of the oldest batch */
+    unsigned periods;   /* since a public one was picked like that */
     struct task *mark;  /* in the open batch: its tail when chunks were last published, or NULL */
     struct public_deque public; /* with several workers: core/steal.c */
 
@@ -74,8 +77,9 @@ int weft__ready_reserve_batch(struct ready *ready);
 /* In steal.c: the ring is empty, and gets the newest public batch, if there is one. */
 bool weft__ready_take_back(struct ready *ready);
 
-/* In steal.c: the oldest public batch, if there is one and room, becomes the ring's oldest. */
-void weft__ready_take_oldest(struct ready *ready);
+/* In steal.c: the first task of the oldest public batch, which stays public and keeps its number, so
+ * that who watches it still knows it; NULL: there is none. */
+struct task *weft__ready_pop_public(struct ready *ready);
 
 /* Any task, or NULL; the orders of the slow cases. */
 struct task *weft__ready_pick_slow(struct ready *ready);

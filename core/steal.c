@@ -69,20 +69,24 @@ bool weft__ready_take_back(struct ready *ready)
     return count > 0;
 }
 
-void weft__ready_take_oldest(struct ready *ready)
+struct task *weft__ready_pop_public(struct ready *ready)
 {
     struct public_deque *public = &ready->public;
-    if (atomic_load_explicit(&public->count, memory_order_relaxed) == 0) return;
-    if (weft__ready_reserve_batch(ready) < 0) return; /* then it waits for the next time */
+    if (atomic_load_explicit(&public->count, memory_order_relaxed) == 0) return NULL;
+    struct task *task = NULL;
     (void)pthread_mutex_lock(&public->lock);
     unsigned count = atomic_load_explicit(&public->count, memory_order_relaxed);
     if (count > 0) {
-        ready->batch_first = (ready->batch_first - 1) & ready->batch_mask;
-        ready->batches[ready->batch_first] = public->chunks[public->first++ % READY_PUBLIC_MAX];
-        ready->batch_count++;
-        atomic_store_explicit(&public->count, count - 1, memory_order_seq_cst);
+        struct batch *oldest = &public->chunks[public->first % READY_PUBLIC_MAX];
+        task = oldest->head;
+        oldest->head = task->next;
+        if (!oldest->head) {
+            public->first++;
+            atomic_store_explicit(&public->count, count - 1, memory_order_seq_cst);
+        }
     }
     (void)pthread_mutex_unlock(&public->lock);
+    return task;
 }
 
 /* The oldest chunk, if it is that one still: false if somebody was faster. */
@@ -102,14 +106,15 @@ static bool pop_oldest_chunk(struct ready *ready, uint64_t number, struct batch 
     return is_there;
 }
 
-/* The number of the oldest chunk; 0: there is none. */
-static uint64_t oldest_chunk(struct ready *ready)
+/* The number of the oldest chunk, or 0: there is none; and how many were ever pushed. */
+static uint64_t oldest_chunk(struct ready *ready, uint64_t *ret_pushed)
 {
     if (public_count(ready) == 0) return 0;
     struct public_deque *public = &ready->public;
     (void)pthread_mutex_lock(&public->lock);
     bool is_there = atomic_load_explicit(&public->count, memory_order_relaxed) > 0;
     uint64_t number = is_there ? public->chunks[public->first % READY_PUBLIC_MAX].number : 0;
+    *ret_pushed = public->pushed;
     (void)pthread_mutex_unlock(&public->lock);
     return number;
 }
@@ -308,10 +313,10 @@ static bool look(struct worker *worker)
     for (unsigned i = 1; i < runtime->worker_count; i++) {
         unsigned index = (worker->index + i) % runtime->worker_count;
         struct worker *victim = runtime->workers[index];
-        uint64_t number = oldest_chunk(&victim->ready);
-        uint64_t before = victim->seen_chunk;
-        victim->seen_chunk = number;
-        if (number != 0 && number == before && steal_from(worker, victim, number)) return true;
+        uint64_t before = victim->seen_pushed;
+        uint64_t number = oldest_chunk(&victim->ready, &victim->seen_pushed);
+        bool was_there = number != 0 && number <= before;
+        if (was_there && steal_from(worker, victim, number)) return true;
     }
     return false;
 }

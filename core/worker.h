@@ -83,7 +83,7 @@ struct worker {
     struct weft_post refresh_post; /* the root scope was cancelled */
     struct weft_post publish_post; /* thieves have taken everything that was public */
     atomic_uint spread_live;       /* tasks that were put here by WEFT_SPREAD */
-    uint64_t seen_chunk;           /* the watcher's: its last look found this one here */
+    uint64_t seen_pushed;          /* the watcher's: chunks pushed before its last look here */
     int64_t watch_next_ns;         /* as the watcher: when to look again, */
     unsigned watched_in_vain;      /* ... and how many looks found nothing public */
     struct fdtable fds;            /* who of its tasks waits for which descriptor */
