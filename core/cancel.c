@@ -139,16 +139,24 @@ static void evaluate(const struct task *task, int16_t *ret_interrupt, int16_t *r
     }
 }
 
+static struct task *first_of(const struct scope_part *part)
+{
+    struct list_node *link = list_first(&part->children);
+    return link ? container_of(link, struct task, sibling) : NULL;
+}
+
+/* Those here, then those that may be elsewhere. */
 static struct task *first_child(const struct scope *scope)
 {
-    struct list_node *link = list_first(&scope->children);
-    return link ? container_of(link, struct task, sibling) : NULL;
+    struct task *child = first_of(&scope->local);
+    return child ? child : first_of(&scope->remote);
 }
 
 static struct task *next_child(const struct scope *scope, const struct task *child)
 {
     struct list_node *link = child->sibling.next;
-    return link == &scope->children.head ? NULL : container_of(link, struct task, sibling);
+    if (link == &scope->local.children.head) return first_of(&scope->remote);
+    return link == &scope->remote.children.head ? NULL : container_of(link, struct task, sibling);
 }
 
 /* The task itself; true if it runs here, so that what is below it can be walked. */

@@ -153,6 +153,19 @@ void weft__idle_trim(struct worker *worker, int64_t timeout_ns)
     weft__records_trim(&worker->records);
 }
 
+/* Records are faulted in again one page at a time: they are given back after a nap in which nobody
+ * came, not at each end of work. Returns how long to sleep. */
+static int64_t trim_or_nap(struct worker *worker, int64_t timeout_ns)
+{
+    bool has_napped = worker->napped_slices == worker_slices(worker);
+    if (timeout_ns > LONG_SLEEP_NS && !has_napped && records_are_idle(&worker->records)) {
+        worker->napped_slices = worker_slices(worker);
+        return LONG_SLEEP_NS;
+    }
+    weft__idle_trim(worker, timeout_ns);
+    return timeout_ns;
+}
+
 static int look(struct worker *worker, struct weft_event *events, int capacity)
 {
     worker->polls++;
@@ -207,7 +220,7 @@ int weft__idle_poll(struct worker *worker,
     if (unlikely(shall_spin(worker))) return spin(worker, timeout_ns, events, capacity);
 
     worker->polls++;
-    weft__idle_trim(worker, timeout_ns);
+    timeout_ns = trim_or_nap(worker, timeout_ns);
     bool has_many = worker->runtime->has_many && !worker->runtime->host.is_attached;
     if (has_many) timeout_ns = weft__crew_rest(worker, timeout_ns);
     core_leave(worker);

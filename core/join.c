@@ -10,6 +10,7 @@
 #include "core/chan_shared.h"
 #include "core/park.h"
 #include "core/runtime.h"
+#include "core/scope.h"
 #include "core/share.h"
 #include "core/task.h"
 
@@ -124,13 +125,23 @@ int weft_join(weft_task handle, int *ret_result)
     return join(worker, self, handle, ret_result);
 }
 
+/* It counts no more among those that its scope can join. */
+static void leave_joinable(struct task *target)
+{
+    bool is_remote = task_is_remote(target);
+    if (unlikely(is_remote)) weft__shared_lock();
+    scope_part(target->home, target)->joinable--;
+    if (unlikely(is_remote)) weft__shared_unlock();
+}
+
 static void detach_private(struct task *target)
 {
     if (target->state == TASK_ENDED) {
         weft__task_release(target);
         return;
     }
-    if (!(target->flags & TASK_DETACHED) && target->home) target->home->joinable--;
+    bool is_first = !(target->flags & TASK_DETACHED);
+    if (is_first && target->home) leave_joinable(target);
     task_set_flag(target, TASK_DETACHED);
 }
 
@@ -152,7 +163,7 @@ static int detach_shared(struct worker *worker, weft_task handle)
         unsigned before =
             atomic_fetch_or_explicit(&target->remote, REMOTE_DETACHED, memory_order_relaxed);
         bool is_first = !(before & REMOTE_DETACHED) && !task_is_detached(target);
-        if (is_first && target->home) target->home->joinable--;
+        if (is_first && target->home) leave_joinable(target);
     }
     weft__shared_unlock();
     return target ? 0 : -ESRCH;

@@ -188,7 +188,7 @@ void weft__records_trim(struct record_pool *pool)
 {
     (void)take_returned(pool);
     if (pool->free_count < pool->trimmed_count) pool->trimmed_count = pool->free_count;
-    if (pool->free_count < pool->trimmed_count + 2 * RECORDS_PER_CHUNK) return;
+    if (!records_are_idle(pool)) return;
 
     for (struct record_chunk *chunk = pool->chunks; chunk; chunk = chunk->next) {
         chunk->free_count = 0;

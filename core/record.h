@@ -58,6 +58,12 @@ void weft__records_visit(struct record_pool *pool,
                          void (*visit)(struct task *task, void *arg),
                          void *arg);
 
+/* Is there enough that a trim would look for idle chunks? */
+static inline bool records_are_idle(const struct record_pool *pool)
+{
+    return pool->free_count >= pool->trimmed_count + 2 * RECORDS_PER_CHUNK;
+}
+
 static inline struct record_chunk *record_chunk(const struct task *task)
 {
     return (struct record_chunk *)((uintptr_t)task & ~(RECORD_CHUNK_SIZE - 1));

@@ -16,6 +16,7 @@
 _Static_assert(sizeof(struct scope) <= sizeof(struct weft_scope), "part of the ABI");
 
 static int open_scope(struct scope *scope, unsigned flags, const char *site);
+static void open_part(struct scope_part *part);
 static bool begin_on(struct worker *worker, const struct scope *scope);
 static void end_on(struct worker *worker, bool is_locked);
 static int wait_on(struct worker *worker,
@@ -23,6 +24,7 @@ static int wait_on(struct worker *worker,
                    const struct wait_kind *kind,
                    bool is_locked);
 static void child_ended(struct worker *worker, struct scope *scope, struct task *task, bool taken);
+static void tell_owner(struct worker *worker, struct scope *scope, const struct scope_part *part);
 static int close_slowly(struct worker *worker, struct scope *scope);
 static int own_status(const struct scope *scope);
 static int check_owned(struct worker *worker, const struct scope *scope);
@@ -50,21 +52,28 @@ static int open_scope(struct scope *scope, unsigned flags, const char *site)
 
     scope_set_flags(scope, SCOPE_OPEN | flags);
     atomic_init(&scope->shared, PRIVATE);
+    atomic_init(&scope->has_remote, PRIVATE);
     atomic_init(&scope->is_asked, false);
-    scope->failure = 0;
+    atomic_init(&scope->failure, 0);
     scope->parent = self->scope;
     scope->owner = self;
     scope->timer.place = 0;
-    list_open(&scope->children);
-    list_open(&scope->ended);
+    open_part(&scope->local);
+    open_part(&scope->remote);
     list_open(&scope->waiters);
     scope->ret_status = NULL;
     scope->site = site;
-    scope->joinable = 0;
     task_set_flag(self, TASK_LINKED);
     self->scope = scope;
     if (unlikely(self->interrupt || self->no_sleep || flags)) weft__scope_refresh(self);
     return 0;
+}
+
+static void open_part(struct scope_part *part)
+{
+    list_open(&part->children);
+    list_open(&part->ended);
+    part->joinable = 0;
 }
 
 int weft_scope_open_at(struct weft_scope *scope, const char *site)
@@ -142,10 +151,26 @@ int(weft_scope_spawn)(struct weft_scope *scope, weft_task *ret, weft_fn fn, void
     return weft_scope_spawn_at(scope, ret, fn, arg, NULL);
 }
 
+void weft__scope_make_remote(struct worker *worker, struct task *task)
+{
+    struct scope *scope = task->home;
+    if (!scope || task_is_remote(task)) return;
+    WEFT_DEBUG_ASSERT(scope->owner->worker == worker);
+    weft__share_settle(&scope->has_remote); /* by its owner's worker, which needs no barrier */
+    weft__share_ask(&scope->owner->shared); /* there will be mail for it */
+    list_remove(&task->sibling);
+    list_push_back(&scope->remote.children, &task->sibling);
+    if (!(task->flags & TASK_DETACHED)) {
+        scope->local.joinable--;
+        scope->remote.joinable++;
+    }
+    task_set_flag(task, TASK_REMOTE);
+}
+
 void weft__scope_child_ended(struct worker *worker, struct task *task, bool taken)
 {
     struct scope *scope = task->home;
-    if (likely(!is_shared(&scope->shared))) {
+    if (likely(!is_shared(&scope->shared) && !task_is_remote(task))) {
         child_ended(worker, scope, task, taken);
         return;
     }
@@ -156,22 +181,42 @@ void weft__scope_child_ended(struct worker *worker, struct task *task, bool take
 
 static void child_ended(struct worker *worker, struct scope *scope, struct task *task, bool taken)
 {
+    struct scope_part *part = scope_part(scope, task);
     list_remove(&task->sibling);
     if (!taken) {
-        list_push_back(&scope->ended, &task->sibling);
+        list_push_back(&part->ended, &task->sibling);
     } else if (!(task->flags & TASK_DETACHED)) {
-        scope->joinable--;
+        part->joinable--;
     }
 
     bool is_echo = task->result == -ECANCELED && scope_is_cancelled(scope);
-    if (task->result < 0 && !is_echo && scope->failure == 0) {
-        scope->failure = task->result;
+    int none = 0;
+    if (task->result < 0 && !is_echo &&
+        atomic_compare_exchange_strong_explicit(
+            &scope->failure, &none, task->result, memory_order_relaxed, memory_order_relaxed)) {
         weft__scope_cancel(worker, scope);
     }
+    if (likely(!is_shared(&scope->has_remote))) {
+        tell_owner(worker, scope, part);
+        return;
+    }
+    /* Without the lock: how a task of this worker sleeps, and who of its children are left here. */
+    bool is_here = part == &scope->local;
+    bool awaits_next = is_here && scope->owner->wait.kind == &next_wait;
+    if (is_here && !awaits_next && !list_is_empty(&part->children)) return;
+    weft__shared_lock();
+    tell_owner(worker, scope, part);
+    weft__shared_unlock();
+}
+
+/* Wakes the owner if it waits for a child, or for the end of all of this part: it then looks at the
+ * other part itself. */
+static void tell_owner(struct worker *worker, struct scope *scope, const struct scope_part *part)
+{
     struct list_node *link = list_first(&scope->waiters);
     if (!link) return;
     struct task *owner = waiter_of_link(link)->task;
-    if (owner->wait.kind == &close_wait && !list_is_empty(&scope->children)) return;
+    if (owner->wait.kind == &close_wait && !list_is_empty(&part->children)) return;
     list_remove(link);
     if (likely(owner->worker == worker)) {
         weft__wake(owner, 0);
@@ -183,8 +228,10 @@ static void child_ended(struct worker *worker, struct scope *scope, struct task 
 /* Takes a child that has ended: 0; -ESRCH: there will be none; -EAGAIN: wait for one. */
 static int take_child(struct scope *scope, weft_task *ret, int *ret_result)
 {
-    if (list_is_empty(&scope->ended)) return scope->joinable == 0 ? -ESRCH : -EAGAIN;
-    struct task *child = container_of(list_first(&scope->ended), struct task, sibling);
+    struct list_node *link = list_first(&scope->local.ended);
+    if (!link) link = list_first(&scope->remote.ended);
+    if (!link) return scope->local.joinable + scope->remote.joinable == 0 ? -ESRCH : -EAGAIN;
+    struct task *child = container_of(link, struct task, sibling);
     if (ret) *ret = task_handle(child);
     if (ret_result) *ret_result = child->result;
     weft__task_release(child);
@@ -230,7 +277,7 @@ int weft_scope_cancel(struct weft_scope *scope)
     if (!worker) return weft__not_in_task();
     if (!scope_is_open(scope_of(scope))) return -EINVAL;
     bool is_mine = scope_of(scope)->owner->worker == worker;
-    if (unlikely(!is_mine)) weft__share_scope(scope_of(scope), worker);
+    if (unlikely(!is_mine)) weft__share_remote(scope_of(scope), worker);
     core_enter(worker);
     weft__scope_cancel(worker, scope_of(scope));
     core_leave(worker);
@@ -241,7 +288,7 @@ int weft_scope_cancel(struct weft_scope *scope)
 static inline bool begin_on(struct worker *worker, const struct scope *scope)
 {
     core_enter(worker);
-    bool is_locked = is_shared(&scope->shared);
+    bool is_locked = is_shared(&scope->shared) || is_shared(&scope->has_remote);
     if (unlikely(is_locked)) weft__shared_lock();
     return is_locked;
 }
@@ -265,11 +312,22 @@ static int wait_on(struct worker *worker,
     return weft__park(worker, self);
 }
 
+static inline int failure_of(const struct scope *scope)
+{
+    return atomic_load_explicit(&scope->failure, memory_order_relaxed);
+}
+
+static bool has_children(const struct scope *scope)
+{
+    return !list_is_empty(&scope->local.children) || !list_is_empty(&scope->remote.children);
+}
+
 /* Private, without children, and nothing has happened in it. */
 static bool is_plain(const struct scope *scope)
 {
-    return scope_flags(scope) == SCOPE_OPEN && !is_shared(&scope->shared) && !scope->failure &&
-           list_is_empty(&scope->children) && list_is_empty(&scope->ended);
+    return scope_flags(scope) == SCOPE_OPEN && !is_shared(&scope->shared) &&
+           !is_shared(&scope->has_remote) && !failure_of(scope) &&
+           list_is_empty(&scope->local.children) && list_is_empty(&scope->local.ended);
 }
 
 int weft_scope_close(struct weft_scope *public_scope)
@@ -292,19 +350,25 @@ int weft_scope_close(struct weft_scope *public_scope)
     return close_slowly(worker, scope);
 }
 
+static void release_ended(struct scope_part *part)
+{
+    while (!list_is_empty(&part->ended)) {
+        weft__task_release(container_of(list_first(&part->ended), struct task, sibling));
+    }
+}
+
 /* There is something to wait for, to release or to report. */
 __attribute__((noinline)) static int close_slowly(struct worker *worker, struct scope *scope)
 {
     struct task *self = worker->current;
     bool is_locked = begin_on(worker, scope);
-    while (!list_is_empty(&scope->children)) {
+    while (has_children(scope)) {
         (void)wait_on(worker, scope, &close_wait, is_locked); /* the last child wakes it */
         is_locked = begin_on(worker, scope);
     }
-    int result = scope->failure ? scope->failure : own_status(scope);
-    while (!list_is_empty(&scope->ended)) {
-        weft__task_release(container_of(list_first(&scope->ended), struct task, sibling));
-    }
+    int result = failure_of(scope) ? failure_of(scope) : own_status(scope);
+    release_ended(&scope->local);
+    release_ended(&scope->remote);
     weft__timer_remove(&worker->timers, &scope->timer);
     self->scope = scope->parent;
     unsigned flags = scope_flags(scope);
@@ -328,7 +392,7 @@ static void abandon_scope(struct scope *scope)
 {
     struct worker *worker = weft__worker();
     bool is_locked = begin_on(worker, scope);
-    if (!list_is_empty(&scope->children)) weft__scope_cancel(worker, scope);
+    if (has_children(scope)) weft__scope_cancel(worker, scope);
     end_on(worker, is_locked);
     (void)weft_scope_close((struct weft_scope *)(void *)scope);
 }

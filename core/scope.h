@@ -16,10 +16,10 @@
 #include <weft/scope.h>
 
 #include "base/list.h"
+#include "core/task.h"
 #include "core/timer.h"
 #include "core/wait.h"
 
-struct task;
 struct worker;
 
 /* Bits of scope.flags. */
@@ -31,22 +31,33 @@ enum {
     SCOPE_TRY = 1 << 4,
 };
 
-/* Flags and timer are changed by the owner's worker only. The lists and counts are private to it,
- * too, until the scope is shared. */
+struct scope_part {
+    struct list children; /* live tasks, by their sibling link */
+    struct list ended;    /* ended children that can be joined, in order of completion */
+    size_t joinable;      /* children with a handle, alive or ended */
+};
+
+/*
+ * Flags and timer are changed by the owner's worker only. Children that run on it are in `local`,
+ * which is private to it until somebody elsewhere joins one of them: then `shared`. Children that
+ * run, or may be going to run, elsewhere are in `remote`, which the lock guards, and, once there is
+ * a remote part, `waiters`, too. So a spawn and an end on the owner's worker need no lock, though
+ * siblings were stolen.
+ */
 struct scope {
-    atomic_uint flags;       /* relaxed: tasks below it on other workers read them */
-    _Atomic(uint8_t) shared; /* enum sharing */
-    atomic_bool is_asked;    /* to be cancelled, by a task on another worker; under the lock */
-    int failure;             /* the first child result below zero that counts */
-    struct scope *parent;    /* NULL: the root scope, which has no struct */
-    struct task *owner;      /* who opened it */
-    struct timer timer;      /* the deadline */
-    struct list children;    /* live tasks, by their sibling link */
-    struct list ended;       /* ended children that can be joined, in order of completion */
-    struct list waiters;     /* the owner, asleep in close or next */
-    int *ret_status;         /* NULL, or where weft_scope_leave() stores the status */
+    atomic_uint flags;           /* relaxed: tasks below it on other workers read them */
+    _Atomic(uint8_t) shared;     /* enum sharing, of `local` */
+    _Atomic(uint8_t) has_remote; /* enum sharing, of `waiters`; PRIVATE: there is no remote part */
+    atomic_bool is_asked;        /* to be cancelled, by a task on another worker; under the lock */
+    atomic_int failure;          /* the first child result below zero that counts */
+    struct scope *parent;        /* NULL: the root scope, which has no struct */
+    struct task *owner;          /* who opened it */
+    struct timer timer;          /* the deadline */
+    struct scope_part local;
+    struct scope_part remote;
+    struct list waiters; /* the owner, asleep in close or next */
+    int *ret_status;     /* NULL, or where weft_scope_leave() stores the status */
     const char *site;
-    size_t joinable; /* children with a handle, alive or ended */
 };
 
 static inline struct scope *scope_of(struct weft_scope *scope)
@@ -57,6 +68,12 @@ static inline struct scope *scope_of(struct weft_scope *scope)
 static inline unsigned scope_flags(const struct scope *scope)
 {
     return atomic_load_explicit(&scope->flags, memory_order_relaxed);
+}
+
+/* Of a child of it: where it is listed. */
+static inline struct scope_part *scope_part(struct scope *scope, const struct task *child)
+{
+    return task_is_remote(child) ? &scope->remote : &scope->local;
 }
 
 /* By its owner's worker. */
@@ -92,6 +109,10 @@ void weft__scope_cancel(struct worker *worker, struct scope *scope);
 
 /* The task and everything below it: something above, or its own cancellation mark, has changed. */
 void weft__scope_walk(struct task *task);
+
+/* The task, which its worker has spawned into a scope, may be going to run elsewhere: into the
+ * remote part. With the lock, in an operation of the worker. */
+void weft__scope_make_remote(struct worker *worker, struct task *task);
 
 /* A child has ended: takes it off the children; unless its result was `taken` already, keeps it
  * for a join; a failure cancels the rest; wakes the owner if it waits for this. */

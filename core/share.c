@@ -76,22 +76,31 @@ void weft__share_chan(struct weft_chan *chan, const struct worker *worker)
  * end. */
 static bool ask_scope(struct scope *scope, const struct worker *worker)
 {
+    weft__share_ask(&scope->has_remote);
     weft__share_ask(&scope->owner->shared);
     return ask(&scope->shared, scope->owner->worker, worker);
 }
 
-void weft__share_scope(struct scope *scope, const struct worker *worker)
+/* After the wait. */
+static void settle_scope(struct scope *scope)
 {
-    if (is_settled(&scope->shared)) return;
+    weft__share_settle(&scope->has_remote);
+    weft__share_settle(&scope->shared);
+}
+
+void weft__share_remote(struct scope *scope, const struct worker *worker)
+{
+    if (is_settled(&scope->has_remote)) return;
     weft__shared_lock();
     struct worker *owner = scope->owner->worker;
-    bool must_wait = ask_scope(scope, worker);
+    weft__share_ask(&scope->owner->shared);
+    bool must_wait = ask(&scope->has_remote, owner, worker);
     weft__shared_unlock();
     if (!must_wait) return;
 
     weft__share_wait(owner);
     weft__shared_lock();
-    weft__share_settle(&scope->shared);
+    weft__share_settle(&scope->has_remote);
     weft__shared_unlock();
 }
 
@@ -131,11 +140,11 @@ static const struct worker *task_step(struct task *task,
         waited = NULL; /* its scope was not asked for before that */
     }
     struct scope *home = task->home;
-    if (!home || is_settled(&home->shared)) return NULL;
+    if (!home || task_is_remote(task) || is_settled(&home->shared)) return NULL;
     struct worker *owner = home->owner->worker;
     bool must_wait = ask_scope(home, worker);
     if (must_wait && waited != owner) return owner;
-    if (must_wait) weft__share_settle(&home->shared);
+    if (must_wait) settle_scope(home);
     return NULL;
 }
 

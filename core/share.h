@@ -95,7 +95,9 @@ void weft__share_settle(_Atomic(uint8_t) *sharing);
  * and holds no lock; the object cannot be freed meanwhile, but for a task.
  */
 void weft__share_chan(struct weft_chan *chan, const struct worker *worker);
-void weft__share_scope(struct scope *scope, const struct worker *worker);
+/* That it has a remote part, and may be cancelled from elsewhere. Its owner's children that run
+ * beside the owner stay private. */
+void weft__share_remote(struct scope *scope, const struct worker *worker);
 
 /* Also the scope that it is in. A task of this runtime; false if the handle is stale. */
 bool weft__share_task(weft_task handle, const struct worker *worker);

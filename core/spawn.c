@@ -58,13 +58,25 @@ static inline void begin(
     worker->tasks_total++;
 }
 
-static inline void enter_scope(struct task *task, struct scope *home)
+static inline void enter_scope(struct task *task, struct scope *home, struct scope_part *part)
 {
     task->flags |= TASK_LINKED;
     task->home = home;
     task->scope = home;
-    list_push_back(&home->children, &task->sibling);
-    if (!(task->flags & TASK_DETACHED)) home->joinable++;
+    list_push_back(&part->children, &task->sibling);
+    if (!(task->flags & TASK_DETACHED)) part->joinable++;
+}
+
+/* One that runs elsewhere than the scope's owner; from any worker. */
+static void enter_scope_remote(struct worker *worker, struct task *task, struct scope *home)
+{
+    weft__share_remote(home, worker);
+    weft__shared_lock();
+    /* There will be mail for it, which may come out of the inbox after its end. */
+    atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
+    task->flags |= TASK_REMOTE;
+    enter_scope(task, home, &home->remote);
+    weft__shared_unlock();
 }
 
 static inline void join_scope(struct worker *worker, struct task *task, struct scope *home)
@@ -75,7 +87,7 @@ static inline void join_scope(struct worker *worker, struct task *task, struct s
         join_scope_shared(worker, task, home);
         return;
     }
-    enter_scope(task, home);
+    enter_scope(task, home, &home->local);
     if (unlikely(owner->scope != home)) {
         weft__scope_refresh(task);
     } else { /* in the same scope the same holds for both */
@@ -85,19 +97,23 @@ static inline void join_scope(struct worker *worker, struct task *task, struct s
     core_leave(worker);
 }
 
-/* Its children run on several workers. */
+/* Its owner runs elsewhere, or somebody elsewhere has joined one of its children. */
 __attribute__((noinline)) static void join_scope_shared(struct worker *worker,
                                                         struct task *task,
                                                         struct scope *home)
 {
-    core_leave(worker);
-    weft__share_scope(home, worker);
-    weft__shared_lock();
-    /* There will be mail for it, which may come out of the inbox after its end. */
-    atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
-    enter_scope(task, home);
+    if (home->owner->worker != worker) {
+        core_leave(worker);
+        enter_scope_remote(worker, task, home);
+        core_enter(worker);
+    } else {
+        weft__shared_lock();
+        atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
+        enter_scope(task, home, &home->local);
+        weft__shared_unlock();
+    }
     weft__scope_refresh(task);
-    weft__shared_unlock();
+    core_leave(worker);
 }
 
 static inline void enqueue(struct worker *worker, struct task *task, weft_task *ret)
@@ -141,12 +157,7 @@ static void spread(struct worker *worker, struct task *task, const struct spawn_
     task->flags |= TASK_SPREAD;
     task->worker = weft__spread_choose(worker->runtime);
     atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
-    if (request->home) {
-        weft__share_scope(request->home, worker);
-        weft__shared_lock();
-        enter_scope(task, request->home);
-        weft__shared_unlock();
-    }
+    if (request->home) enter_scope_remote(worker, task, request->home);
     if (request->ret) *request->ret = task_handle(task);
     weft__mail(task, REMOTE_SPAWN);
 }

@@ -2,13 +2,15 @@
 /*
  * Stealing: the public deque, who watches it, and how a thief makes a chunk its own.
  *
- * A chunk is a batch that was taken out of its owner's ring. Its tasks are still the owner's: it
- * may join or cancel them. So a thief that has taken the chunk first shares its tasks and their
- * scopes (core/share.h: one barrier for all), and only then says that they run elsewhere.
+ * A chunk is a batch that was taken out of its owner's ring; its tasks are in the remote part of
+ * their scopes since then. They are still the owner's, which may join or cancel them. So a thief
+ * that has taken the chunk first shares its tasks (core/share.h: one barrier for all), and only
+ * then says that they run elsewhere.
  *
  * At most one idle worker watches: it looks every WEFT__WATCH_NS, and takes a chunk that was there
  * at its last look. So tasks that are about to be run by their owner stay with it, and nobody else
- * wakes.
+ * wakes. To move a task costs more than to run one that does nothing: a thief that was soon done
+ * with what it took lets some looks pass before it takes more.
  */
 #include "core/steal.h"
 
@@ -24,9 +26,11 @@
 
 enum {
     PUBLISH_PERIOD = 16, /* spawns between two chunks */
-    CHUNK_MAX = 32,      /* tasks of a chunk that is cut from a long batch */
+    CHUNK_MAX = 32,      /* tasks of a chunk */
     CHUNKS_AT_ONCE = 16, /* are cut when thieves have run dry */
     LOOKS_IN_VAIN = 4,   /* then the watcher sleeps without time-out */
+    WORTH_NS = 20000,    /* what a stolen chunk should keep a worker busy for */
+    LOOKS_PASSED_MAX = 3 /* when it does not */
 };
 
 /* ---- the deque ---- */
@@ -37,20 +41,16 @@ static unsigned public_count(const struct ready *ready)
     return atomic_load_explicit(&ready->public.count, memory_order_seq_cst);
 }
 
-/* At the newest end; false: there is no room. */
-static bool push_chunk(struct ready *ready, struct batch chunk)
+/* At the newest end. There is room. */
+static void push_chunk(struct ready *ready, struct batch chunk)
 {
     struct public_deque *public = &ready->public;
     (void)pthread_mutex_lock(&public->lock);
     unsigned count = atomic_load_explicit(&public->count, memory_order_relaxed);
-    bool has_room = count < READY_PUBLIC_MAX;
-    if (has_room) {
-        chunk.number = ++public->pushed;
-        public->chunks[(public->first + count) % READY_PUBLIC_MAX] = chunk;
-        atomic_store_explicit(&public->count, count + 1, memory_order_seq_cst);
-    }
+    chunk.number = ++public->pushed;
+    public->chunks[(public->first + count) % READY_PUBLIC_MAX] = chunk;
+    atomic_store_explicit(&public->count, count + 1, memory_order_seq_cst);
     (void)pthread_mutex_unlock(&public->lock);
-    return has_room;
 }
 
 bool weft__ready_take_back(struct ready *ready)
@@ -138,62 +138,78 @@ static void call_watcher(struct worker *worker)
     }
 }
 
-/* The whole oldest batch, if it is not the one that the running slice fills. */
-static bool publish_oldest(struct ready *ready)
+/* Whoever takes them finds them where the lock guards them. */
+static void make_remote(struct worker *worker, struct batch chunk)
 {
+    bool was_entered = core_is_entered(worker);
+    core_enter(worker);
+    weft__shared_lock();
+    for (struct task *task = chunk.head; task; task = task->next) {
+        if (task->flags & TASK_LINKED) weft__scope_make_remote(worker, task);
+    }
+    weft__shared_unlock();
+    if (!was_entered) core_leave(worker);
+}
+
+/* False: there is no room. Only its owner adds to the deque. */
+static bool publish_chunk(struct worker *worker, struct batch chunk)
+{
+    struct ready *ready = &worker->ready;
+    if (public_count(ready) == READY_PUBLIC_MAX) return false;
+    make_remote(worker, chunk);
+    push_chunk(ready, chunk);
+    return true;
+}
+
+/* Up to CHUNK_MAX tasks from the head of a batch, none after `last`, which is in it. The batch is
+ * left with the rest, which may be nothing. */
+static bool publish_head(struct worker *worker, struct batch *batch, const struct task *last)
+{
+    struct batch chunk = {.head = batch->head, .tail = batch->head};
+    for (int i = 1; i < CHUNK_MAX && chunk.tail != last; i++)
+        chunk.tail = chunk.tail->next;
+    struct task *rest = chunk.tail->next;
+    chunk.tail->next = NULL;
+    if (!publish_chunk(worker, chunk)) {
+        chunk.tail->next = rest;
+        return false;
+    }
+    batch->head = rest;
+    return true;
+}
+
+/* Of the oldest batch, if it is not the one that the running slice fills. */
+static bool publish_oldest(struct worker *worker)
+{
+    struct ready *ready = &worker->ready;
     if (ready->batch_count < (ready->batch_is_open ? 2u : 1u)) return false;
     struct batch *oldest = &ready->batches[ready->batch_first & ready->batch_mask];
-    if (oldest->is_pinned || !push_chunk(ready, *oldest)) return false;
-    ready->batch_first = (ready->batch_first + 1) & ready->batch_mask;
-    ready->batch_count--;
+    if (oldest->is_pinned || !publish_head(worker, oldest, oldest->tail)) return false;
+    if (!oldest->head) {
+        ready->batch_first = (ready->batch_first + 1) & ready->batch_mask;
+        ready->batch_count--;
+    }
     return true;
 }
 
 /* Of the batch that the running slice fills: what was there at the last call. */
-static bool publish_aged(struct ready *ready)
+static bool publish_aged(struct worker *worker)
 {
+    struct ready *ready = &worker->ready;
     if (!ready->batch_is_open || ready->batch_count == 0) return false;
     struct batch *open =
         &ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask];
     struct task *mark = ready->mark;
     ready->mark = open->tail;
     if (!mark || mark == open->tail || open->is_pinned) return false;
-    struct batch chunk = {.head = open->head, .tail = mark};
-    struct task *rest = mark->next;
-    mark->next = NULL;
-    if (!push_chunk(ready, chunk)) {
-        mark->next = rest;
-        return false;
-    }
-    open->head = rest;
-    return true;
+    return publish_head(worker, open, mark);
 }
 
 void weft__publish(struct worker *worker)
 {
     worker->spawns_left = worker->runtime->has_many ? PUBLISH_PERIOD - 1 : INT_MAX;
     if (!worker->runtime->has_many || worker->ready.is_shuffled) return;
-    if (publish_oldest(&worker->ready) || publish_aged(&worker->ready)) call_watcher(worker);
-}
-
-/* Up to CHUNK_MAX tasks from the head of the oldest batch, of which some stay. */
-static bool publish_cut(struct ready *ready)
-{
-    if (ready->batch_count == 0) return false;
-    struct batch *oldest = &ready->batches[ready->batch_first & ready->batch_mask];
-    if (oldest->is_pinned) return false;
-    struct batch chunk = {.head = oldest->head, .tail = oldest->head};
-    for (int i = 1; i < CHUNK_MAX && chunk.tail != oldest->tail; i++)
-        chunk.tail = chunk.tail->next;
-    if (chunk.tail == oldest->tail) return publish_oldest(ready);
-    struct task *rest = chunk.tail->next;
-    chunk.tail->next = NULL;
-    if (!push_chunk(ready, chunk)) {
-        chunk.tail->next = rest;
-        return false;
-    }
-    oldest->head = rest;
-    return true;
+    if (publish_oldest(worker) || publish_aged(worker)) call_watcher(worker);
 }
 
 void weft__publish_more(void *arg)
@@ -201,27 +217,17 @@ void weft__publish_more(void *arg)
     struct worker *worker = arg;
     worker->ready.batch_is_open = false;
     bool has_some = false;
-    for (int i = 0; i < CHUNKS_AT_ONCE && publish_cut(&worker->ready); i++)
+    for (int i = 0; i < CHUNKS_AT_ONCE && publish_oldest(worker); i++)
         has_some = true;
     if (has_some) call_watcher(worker);
 }
 
 /* ---- take ---- */
 
-/* Before the barrier: the owner must stop taking them for its own. With the lock. */
-static void ask_for(struct task *task)
-{
-    weft__share_ask(&task->shared);
-    if (!task->home) return;
-    weft__share_ask(&task->home->shared);
-    weft__share_ask(&task->home->owner->shared); /* there will be mail for it */
-}
-
 /* After it. With the lock. */
 static void take_over(struct worker *thief, struct task *task)
 {
     weft__share_settle(&task->shared);
-    if (task->home) weft__share_settle(&task->home->shared);
     task->worker = thief;
     weft__scope_refresh(task);
 }
@@ -233,7 +239,7 @@ static void for_each(struct batch chunk, struct worker *thief, bool is_asked)
         if (is_asked) {
             take_over(thief, task);
         } else {
-            ask_for(task);
+            weft__share_ask(&task->shared); /* the owner must stop taking it for its own */
         }
     }
     weft__shared_unlock();
@@ -275,6 +281,7 @@ static bool steal_from(struct worker *thief, struct worker *victim, uint64_t num
     struct batch chunk = {0};
     if (!pop_oldest_chunk(&victim->ready, number, &chunk)) return false;
     adopt(thief, victim, chunk);
+    thief->stolen_ns = weft__backend.now_ns(thief->backend_state);
     if (public_count(&victim->ready) == 0) ask_for_more(victim);
     return true;
 }
@@ -295,7 +302,7 @@ static bool becomes_watcher(struct worker *worker)
     _Atomic(struct worker *) *watcher = &worker->runtime->crew.watcher;
     if (atomic_load_explicit(watcher, memory_order_relaxed) == worker) return true;
     if (!atomic_compare_exchange_strong(watcher, &nobody, worker)) return false;
-    worker->watch_next_ns = 0;
+    if (worker->looks_to_pass == 0) worker->watch_next_ns = 0; /* at once */
     worker->watched_in_vain = 0;
     return true;
 }
@@ -316,21 +323,38 @@ static bool look(struct worker *worker)
         uint64_t before = victim->seen_pushed;
         uint64_t number = oldest_chunk(&victim->ready, &victim->seen_pushed);
         bool was_there = number != 0 && number <= before;
-        if (was_there && steal_from(worker, victim, number)) return true;
+        if (!was_there || worker->looks_to_pass > 0) continue;
+        if (steal_from(worker, victim, number)) return true;
     }
+    if (worker->looks_to_pass > 0) worker->looks_to_pass--;
     return false;
+}
+
+/* It is idle again after a theft: was that worth the while? */
+static void judge(struct worker *worker, int64_t now_ns)
+{
+    bool was_worth = now_ns - worker->stolen_ns >= WORTH_NS;
+    unsigned more = worker->looks_passed * 2 + 1;
+    worker->looks_passed = was_worth ? 0 : more < LOOKS_PASSED_MAX ? more : LOOKS_PASSED_MAX;
+    worker->looks_to_pass = worker->looks_passed;
+    worker->stolen_ns = 0;
 }
 
 bool weft__steal(struct worker *worker, int64_t *timeout_ns)
 {
     struct runtime *runtime = worker->runtime;
     if (!runtime->has_many || worker->ready.is_shuffled) return false;
+    int64_t now_ns = 0;
+    if (worker->stolen_ns != 0) {
+        now_ns = weft__backend.now_ns(worker->backend_state);
+        judge(worker, now_ns);
+    }
     bool is_public = is_anything_public(runtime);
     bool watches = atomic_load_explicit(&runtime->crew.watcher, memory_order_relaxed) == worker;
     if (!is_public && !watches) return false;
     if (!becomes_watcher(worker)) return false;
 
-    int64_t now_ns = weft__backend.now_ns(worker->backend_state);
+    if (now_ns == 0) now_ns = weft__backend.now_ns(worker->backend_state);
     int64_t left_ns = worker->watch_next_ns - now_ns;
     if (left_ns <= 0) {
         worker->watched_in_vain = is_public ? 0 : worker->watched_in_vain + 1;

@@ -51,6 +51,7 @@ enum {
     TASK_LINKED = 1 << 6,      /* line 2 says something: it has, or had, joiners or a scope */
     TASK_MARKED = 1 << 7,      /* `marks` is not zero */
     TASK_SPREAD = 1 << 8,      /* counted in spread_live of its worker */
+    TASK_REMOTE = 1 << 9,      /* in the remote part of its home scope; set under the lock */
 };
 
 /* Bits of task.marks. */
@@ -158,6 +159,12 @@ static inline void task_set_mark(struct task *task, unsigned mark)
 static inline unsigned task_marks(const struct task *task)
 {
     return atomic_load_explicit(&task->marks, memory_order_relaxed);
+}
+
+/* Also by others than its worker, with the lock or after a wait for its worker. */
+static inline bool task_is_remote(const struct task *task)
+{
+    return __atomic_load_n(&task->flags, __ATOMIC_RELAXED) & TASK_REMOTE;
 }
 
 static inline void task_add_joiner(struct task *task, struct waiter *waiter)

@@ -85,7 +85,10 @@ struct worker {
     atomic_uint spread_live;       /* tasks that were put here by WEFT_SPREAD */
     uint64_t seen_pushed;          /* the watcher's: chunks pushed before its last look here */
     int64_t watch_next_ns;         /* as the watcher: when to look again, */
-    unsigned watched_in_vain;      /* ... and how many looks found nothing public */
+    unsigned watched_in_vain;      /* ... how many looks found nothing public, */
+    unsigned looks_to_pass;        /* ... and how many shall take nothing, */
+    unsigned looks_passed;         /* ... since the last theft was not worth the while */
+    int64_t stolen_ns;             /* when it took a chunk; 0 when it has been idle since */
     struct fdtable fds;            /* who of its tasks waits for which descriptor */
     struct timers timers;
     int64_t clock_offset_ns;           /* virtual clock: how far it has jumped */
@@ -96,6 +99,7 @@ struct worker {
     bool has_dead_fiber;
     uint64_t polls;
     uint64_t spun_slices;   /* when as many have run it has spun in vain, and sleeps next */
+    uint64_t napped_slices; /* as many had run when it took a nap before it gives memory back */
     uint64_t served_slices; /* when as many have run as the last poll found descriptors */
     uint64_t tasks_total;   /* ever spawned */
     uint64_t tasks_ended;

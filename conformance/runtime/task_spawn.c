@@ -184,14 +184,16 @@ static int root_of_the_endless_line(void *arg)
     return 0;
 }
 
-/* SEMANTICS row 36: depth first, and yet the second child is not starved by an endless line. */
+/* SEMANTICS row 36: depth first, and yet the second child is not starved by an endless line. With
+ * several workers it is first left to those who have nothing to do. */
 WEFT_TEST(task, 02c_an_endless_line_of_children_starves_nobody)
 {
     int count = 0;
+    bool is_alone = !getenv("WEFT_WORKERS");
 
     CHECK_EQ(run_virtual(root_of_the_endless_line, &count), 0);
 
-    CHECK_WITHIN(count, 0, 1000);
+    CHECK_WITHIN(count, 0, is_alone ? 1000 : 4000);
 }
 
 /* ---- 07: spawn from everywhere ---- */
