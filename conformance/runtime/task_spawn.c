@@ -4,6 +4,7 @@
  * promises, in which order tasks run, and what calls outside of a task give.
  */
 #include <pthread.h>
+#include <stdlib.h>
 #include <sys/uio.h>
 
 #include "conformance/runtime/support.h"
