@@ -3,30 +3,29 @@
  * Shared channels: the same calls for plain threads and for tasks of any worker and runtime.
  *
  * One process-wide lock guards all that is shared, the waiters in it, and REMOTE_WAKE of the tasks
- * that sleep there. Under it a partner completes a waiter: a thread by its condition
- * variable, a task by its worker's inbox. From that moment on the task's fate is fixed: whoever
+ * that sleep there. Under it a partner completes a waiter: a thread by a word that it
+ * sleeps on, a task by its worker's inbox. From that moment on the task's fate is fixed: whoever
  * else wants to wake it (deadline, cancel, another case) asks under the lock, and is refused.
  */
 #include "core/chan_shared.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "core/chan.h"
+#include "core/lock.h"
 #include "core/park.h"
 #include "core/runtime.h"
 #include "core/select.h"
 
-static pthread_mutex_t shared_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static struct lock shared_lock;
 
 /* A plain thread in the queue of a channel; waiter.task is NULL. */
 struct thread_wait {
     struct waiter waiter;
-    pthread_cond_t done;
     void *value;
     int status;
-    bool is_done;
+    atomic_int is_done; /* a futex */
 };
 
 static int thread_wait(struct list *queue, void *value);
@@ -40,23 +39,22 @@ static const struct wait_kind recv_wait = {.name = "chan recv", .abandon = weft_
 
 void weft__shared_lock(void)
 {
-    (void)pthread_mutex_lock(&shared_lock);
+    lock_enter(&shared_lock);
 }
 
 void weft__shared_unlock(void)
 {
-    (void)pthread_mutex_unlock(&shared_lock);
+    lock_leave(&shared_lock);
 }
 
-/* Not on POSIX's list of what a handler may call; in glibc it is one atomic operation. */
 bool weft__shared_try_lock(void)
 {
-    return pthread_mutex_trylock(&shared_lock) == 0;
+    return lock_try(&shared_lock);
 }
 
 void weft__shared_forget(void)
 {
-    shared_lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+    shared_lock = (struct lock){0};
 }
 
 /* ---- with the lock held ---- */
@@ -133,8 +131,9 @@ void weft__shared_complete(struct waiter *waiter, int status)
     if (!task) {
         struct thread_wait *wait = container_of(waiter, struct thread_wait, waiter);
         wait->status = status;
-        wait->is_done = true;
-        (void)pthread_cond_signal(&wait->done);
+        /* release: pairs with thread_wait(), whose frame may be gone before it is woken */
+        atomic_store_explicit(&wait->is_done, 1, memory_order_release);
+        weft__futex_wake(&wait->is_done, 1);
         return;
     }
     task->wake_result = status;
@@ -191,14 +190,15 @@ void weft__shared_leave(struct task *task)
     if (is_in) (void)kind->abandon(task); /* false: a partner was faster, and it is out */
 }
 
-/* Blocks the thread until a partner completes it; the lock is held before and after. */
+/* Blocks the thread until a partner completes it; the lock is held before, and not afterwards. */
 static int thread_wait(struct list *queue, void *value)
 {
-    struct thread_wait wait = {.done = PTHREAD_COND_INITIALIZER, .value = value};
+    struct thread_wait wait = {.value = value};
     list_push_back(queue, &wait.waiter.link);
-    while (!wait.is_done)
-        (void)pthread_cond_wait(&wait.done, &shared_lock);
-    (void)pthread_cond_destroy(&wait.done);
+    weft__shared_unlock();
+    /* acquire: pairs with weft__shared_complete() */
+    while (atomic_load_explicit(&wait.is_done, memory_order_acquire) == 0)
+        weft__futex_wait(&wait.is_done, 0);
     return wait.status;
 }
 
@@ -232,7 +232,7 @@ int weft__shared_send(struct weft_chan *chan, const void *value)
     weft__shared_lock();
     result = weft__shared_send_now(chan, value);
     if (result == -EAGAIN && !worker) {
-        result = thread_wait(&chan->senders, (void *)(uintptr_t)value);
+        return thread_wait(&chan->senders, (void *)(uintptr_t)value);
     } else if (result == -EAGAIN && worker->current->no_sleep) {
         result = worker->current->no_sleep;
     } else if (result == -EAGAIN) {
@@ -252,7 +252,7 @@ int weft__shared_recv(struct weft_chan *chan, void *ret_value)
     weft__shared_lock();
     result = weft__shared_recv_now(chan, ret_value);
     if (result == -EAGAIN && !worker) {
-        result = thread_wait(&chan->receivers, ret_value);
+        return thread_wait(&chan->receivers, ret_value);
     } else if (result == -EAGAIN && worker->current->no_sleep) {
         result = worker->current->no_sleep;
     } else if (result == -EAGAIN) {
