@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A lock between threads that is held for some ten nanoseconds: who finds it taken looks again a
- * few times, ever more rarely, before the thread sleeps. So two threads that fight for it take turns
- * in runs instead of handing the line to and fro, or calling the kernel, for each operation.
+ * few times, ever more rarely, before the thread sleeps. So two threads that fight for it take
+ * turns in runs, instead of passing the line over, or calling the kernel, for each operation.
  *
  * Recursive. Its owner is a thread, and no task switches while it holds it.
  */

@@ -77,8 +77,7 @@ int weft__ready_reserve_batch(struct ready *ready);
 /* In steal.c: the ring is empty, and gets the newest public batch, if there is one. */
 bool weft__ready_take_back(struct ready *ready);
 
-/* In steal.c: the first task of the oldest public batch, which stays public and keeps its number, so
- * that who watches it still knows it; NULL: there is none. */
+/* In steal.c: the first task of the oldest public batch, which stays public; NULL: none is. */
 struct task *weft__ready_pop_public(struct ready *ready);
 
 /* Any task, or NULL; the orders of the slow cases. */

@@ -179,6 +179,14 @@ void weft__scope_child_ended(struct worker *worker, struct task *task, bool take
     weft__shared_unlock();
 }
 
+/* Keeps it if it is. Children of both parts may fail at once. */
+static bool is_first_failure(struct scope *scope, int result)
+{
+    int none = 0;
+    return atomic_compare_exchange_strong_explicit(
+        &scope->failure, &none, result, memory_order_relaxed, memory_order_relaxed);
+}
+
 static void child_ended(struct worker *worker, struct scope *scope, struct task *task, bool taken)
 {
     struct scope_part *part = scope_part(scope, task);
@@ -190,10 +198,7 @@ static void child_ended(struct worker *worker, struct scope *scope, struct task 
     }
 
     bool is_echo = task->result == -ECANCELED && scope_is_cancelled(scope);
-    int none = 0;
-    if (task->result < 0 && !is_echo &&
-        atomic_compare_exchange_strong_explicit(
-            &scope->failure, &none, task->result, memory_order_relaxed, memory_order_relaxed)) {
+    if (task->result < 0 && !is_echo && is_first_failure(scope, task->result)) {
         weft__scope_cancel(worker, scope);
     }
     if (likely(!is_shared(&scope->has_remote))) {

@@ -111,8 +111,8 @@ packages_keep_versions() {
         # source's where a package was built again.
         # shellcheck disable=SC2086,SC2016 # the fields are dpkg's
         dpkg-query -W -f '${source:Package} ${Version}\n${source:Package} ${source:Version}\n' \
-            $upgraded | sort -u | while read -r source version; do
-            printf '\nPackage: src:%s\nPin: version %s\nPin-Priority: 1001\n' "$source" "$version"
+            $upgraded | sort -u | while read -r name version; do
+            printf '\nPackage: src:%s\nPin: version %s\nPin-Priority: 1001\n' "$name" "$version"
         done >>"$pins"
     done
     return 1
