@@ -145,17 +145,22 @@ static struct task *first_of(const struct scope_part *part)
     return link ? container_of(link, struct task, sibling) : NULL;
 }
 
+static struct task *first_remote(const struct scope *scope)
+{
+    return scope_has_remote(scope) ? first_of(&scope->remote) : NULL;
+}
+
 /* Those here, then those that may be elsewhere. */
 static struct task *first_child(const struct scope *scope)
 {
     struct task *child = first_of(&scope->local);
-    return child ? child : first_of(&scope->remote);
+    return child ? child : first_remote(scope);
 }
 
 static struct task *next_child(const struct scope *scope, const struct task *child)
 {
     struct list_node *link = child->sibling.next;
-    if (link == &scope->local.children.head) return first_of(&scope->remote);
+    if (link == &scope->local.children.head) return first_remote(scope);
     return link == &scope->remote.children.head ? NULL : container_of(link, struct task, sibling);
 }
 

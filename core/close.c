@@ -355,7 +355,7 @@ static void await_all(struct worker *worker, struct parting *parting)
     weft__timer_add(&worker->timers, timer);
     ask_all(worker, parting);
     count_down(parting);
-    (void)weft__park(worker, self);
+    (void)weft__park_here(worker, self);
     weft__timer_remove(&worker->timers, timer);
 }
 

@@ -207,6 +207,9 @@ void weft__crew_close(struct runtime *runtime)
 {
     if (!runtime->has_many || runtime->crew.has_lost_thread) return;
     bool has_survivors = weft__runtime_live(runtime) > 0; /* they point into their workers */
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (runtime->workers[i]) weft__stacks_part(&runtime->workers[i]->stacks);
+    }
     for (unsigned i = 1; i < runtime->worker_count; i++) {
         struct worker *worker = runtime->workers[i];
         if (!worker) continue;

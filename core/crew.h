@@ -27,6 +27,7 @@ struct crew {
     atomic_bool is_finished; /* the root has ended, and every task */
     atomic_bool is_stopping; /* the threads shall end */
     _Atomic(struct worker *) watcher; /* who looks for chunks to steal; NULL: nobody */
+    atomic_bool has_migratable;       /* a task that may move was spawned, ever */
     atomic_uint next_foreign;         /* which worker gets the next task of another thread */
     bool has_lost_thread;             /* one is held by a task that never came back */
 };

@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "core/stack.h"
+#include "core/task.h"
+#include "core/worker.h"
 
 /* Enough for a former handler that prints a backtrace, and for the registers of any processor. */
 #define SIGNAL_STACK_SIZE ((size_t)128 << 10)
@@ -187,6 +189,15 @@ static uintptr_t fault_stack_pointer(const ucontext_t *context)
 #endif
 }
 
+/* The running task may have come from another worker, with its stack. */
+static const struct stack *moved_stack(const void *address)
+{
+    const struct worker *worker = watches ? weft__worker() : NULL;
+    if (!worker || !worker->current) return NULL;
+    const struct stack *stack = worker->current->stack;
+    return stack && weft__stack_is_overrun(stack, address) ? stack : NULL;
+}
+
 /* The stack that ran over, or NULL if the fault is something else, as a wild pointer. */
 static const struct stack *overflown_stack(const siginfo_t *info, const ucontext_t *context)
 {
@@ -196,6 +207,7 @@ static const struct stack *overflown_stack(const siginfo_t *info, const ucontext
     for (const struct watch *watch = watches; watch && !stack; watch = watch->next) {
         stack = weft__stack_by_guard(watch->cache, info->si_addr);
     }
+    if (!stack) stack = moved_stack(info->si_addr);
     if (!stack || stack->task_id == 0) return NULL;
 
     uintptr_t sp = fault_stack_pointer(context);

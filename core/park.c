@@ -30,6 +30,14 @@ int weft__park(struct worker *worker, struct task *self)
     return switch_from(worker, self);
 }
 
+int weft__park_here(struct worker *worker, struct task *self)
+{
+    task_set_flag(self, TASK_STAYS);
+    int result = weft__park(worker, self);
+    task_clear_flag(self, TASK_STAYS);
+    return result;
+}
+
 int weft__yield_to_all(struct worker *worker, struct task *self)
 {
     self->state = TASK_READY;
@@ -42,8 +50,10 @@ int weft__enter_late(struct worker *worker, struct task *self)
 {
     core_leave(worker);
     if (worker->budget < 0) {
+        bool stayed = self->flags & TASK_STAYS;
+        task_set_flag(self, TASK_STAYS); /* callers go on with this worker */
         (void)weft__yield_to_all(worker, self);
-        worker = weft__worker();
+        if (!stayed) task_clear_flag(self, TASK_STAYS);
         worker->budget--;
     }
     if (!self->interrupt) return 0;

@@ -22,6 +22,10 @@
  * weft__wake() is given. Call it last. */
 int weft__park(struct worker *worker, struct task *self);
 
+/* As weft__park(), for a caller that goes on in this worker's affairs afterwards: the task does not
+ * move. Need not be called last. */
+int weft__park_here(struct worker *worker, struct task *self);
+
 /* Lets everybody else run first; returns 0. Call it last. */
 int weft__yield_to_all(struct worker *worker, struct task *self);
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "core/chan_shared.h"
+#include "core/migrate.h"
 #include "core/park.h"
 #include "core/runtime.h"
 #include "core/share.h"
@@ -97,6 +98,7 @@ static void open_task(struct worker *worker, struct task *task)
     weft__shared_lock();
     unsigned requests = take_requests(worker, task);
     if (requests & REMOTE_SPAWN) weft__task_adopt(worker, task);
+    if (requests & REMOTE_MOVE) weft__migrate_arrive(worker, task);
     if (requests & REMOTE_WAKE) weft__shared_arrived(task);
     if (requests & REMOTE_WALK) weft__scope_walk(task);
     weft__shared_unlock();

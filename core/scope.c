@@ -16,7 +16,7 @@
 _Static_assert(sizeof(struct scope) <= sizeof(struct weft_scope), "part of the ABI");
 
 static int open_scope(struct scope *scope, unsigned flags, const char *site);
-static void open_part(struct scope_part *part);
+static inline void open_part(struct scope_part *part);
 static bool begin_on(struct worker *worker, const struct scope *scope);
 static void end_on(struct worker *worker, bool is_locked);
 static int wait_on(struct worker *worker,
@@ -24,7 +24,9 @@ static int wait_on(struct worker *worker,
                    const struct wait_kind *kind,
                    bool is_locked);
 static void child_ended(struct worker *worker, struct scope *scope, struct task *task, bool taken);
-static void tell_owner(struct worker *worker, struct scope *scope, const struct scope_part *part);
+static inline void tell_owner(struct worker *worker,
+                              struct scope *scope,
+                              const struct scope_part *part);
 static int close_slowly(struct worker *worker, struct scope *scope);
 static int own_status(const struct scope *scope);
 static int check_owned(struct worker *worker, const struct scope *scope);
@@ -51,15 +53,21 @@ static int open_scope(struct scope *scope, unsigned flags, const char *site)
     struct task *self = worker->current;
 
     scope_set_flags(scope, SCOPE_OPEN | flags);
-    atomic_init(&scope->shared, PRIVATE);
-    atomic_init(&scope->has_remote, PRIVATE);
+    /* One whose owner may move is nobody's own from the beginning. */
+    uint8_t sharing = PRIVATE;
+    if (unlikely(self->flags & TASK_MOVES)) {
+        sharing = SHARED;
+        open_part(&scope->remote);
+        scope->timer.kind = TIMER_SCOPE; /* a move looks at it */
+    }
+    atomic_init(&scope->shared, sharing);
+    atomic_init(&scope->has_remote, sharing);
     atomic_init(&scope->is_asked, false);
     atomic_init(&scope->failure, 0);
     scope->parent = self->scope;
     scope->owner = self;
     scope->timer.place = 0;
     open_part(&scope->local);
-    open_part(&scope->remote);
     list_open(&scope->waiters);
     scope->ret_status = NULL;
     scope->site = site;
@@ -69,7 +77,7 @@ static int open_scope(struct scope *scope, unsigned flags, const char *site)
     return 0;
 }
 
-static void open_part(struct scope_part *part)
+static inline void open_part(struct scope_part *part)
 {
     list_open(&part->children);
     list_open(&part->ended);
@@ -151,11 +159,17 @@ int(weft_scope_spawn)(struct weft_scope *scope, weft_task *ret, weft_fn fn, void
     return weft_scope_spawn_at(scope, ret, fn, arg, NULL);
 }
 
+void weft__scope_open_remote(struct scope *scope)
+{
+    if (!scope_has_remote(scope)) open_part(&scope->remote);
+}
+
 void weft__scope_make_remote(struct worker *worker, struct task *task)
 {
     struct scope *scope = task->home;
     if (!scope || task_is_remote(task)) return;
     WEFT_DEBUG_ASSERT(scope->owner->worker == worker);
+    weft__scope_open_remote(scope);
     weft__share_settle(&scope->has_remote); /* by its owner's worker, which needs no barrier */
     weft__share_ask(&scope->owner->shared); /* there will be mail for it */
     list_remove(&task->sibling);
@@ -206,7 +220,7 @@ static void child_ended(struct worker *worker, struct scope *scope, struct task 
         return;
     }
     /* Without the lock: how a task of this worker sleeps, and who of its children are left here. */
-    bool is_here = part == &scope->local;
+    bool is_here = part == &scope->local && !is_shared(&scope->shared);
     bool awaits_next = is_here && scope->owner->wait.kind == &next_wait;
     if (is_here && !awaits_next && !list_is_empty(&part->children)) return;
     weft__shared_lock();
@@ -216,7 +230,9 @@ static void child_ended(struct worker *worker, struct scope *scope, struct task 
 
 /* Wakes the owner if it waits for a child, or for the end of all of this part: it then looks at the
  * other part itself. */
-static void tell_owner(struct worker *worker, struct scope *scope, const struct scope_part *part)
+static inline void tell_owner(struct worker *worker,
+                              struct scope *scope,
+                              const struct scope_part *part)
 {
     struct list_node *link = list_first(&scope->waiters);
     if (!link) return;
@@ -234,8 +250,12 @@ static void tell_owner(struct worker *worker, struct scope *scope, const struct 
 static int take_child(struct scope *scope, weft_task *ret, int *ret_result)
 {
     struct list_node *link = list_first(&scope->local.ended);
-    if (!link) link = list_first(&scope->remote.ended);
-    if (!link) return scope->local.joinable + scope->remote.joinable == 0 ? -ESRCH : -EAGAIN;
+    size_t joinable = scope->local.joinable;
+    if (unlikely(scope_has_remote(scope))) {
+        if (!link) link = list_first(&scope->remote.ended);
+        joinable += scope->remote.joinable;
+    }
+    if (!link) return joinable == 0 ? -ESRCH : -EAGAIN;
     struct task *child = container_of(link, struct task, sibling);
     if (ret) *ret = task_handle(child);
     if (ret_result) *ret_result = child->result;
@@ -263,6 +283,7 @@ int weft_scope_next(struct weft_scope *public_scope, weft_task *ret, int *ret_re
         }
         result = wait_on(worker, scope, &next_wait, is_locked);
         if (result < 0) return result;
+        worker = weft__worker(); /* the task may have moved */
     }
 }
 
@@ -324,7 +345,8 @@ static inline int failure_of(const struct scope *scope)
 
 static bool has_children(const struct scope *scope)
 {
-    return !list_is_empty(&scope->local.children) || !list_is_empty(&scope->remote.children);
+    if (!list_is_empty(&scope->local.children)) return true;
+    return scope_has_remote(scope) && !list_is_empty(&scope->remote.children);
 }
 
 /* Private, without children, and nothing has happened in it. */
@@ -369,11 +391,12 @@ __attribute__((noinline)) static int close_slowly(struct worker *worker, struct 
     bool is_locked = begin_on(worker, scope);
     while (has_children(scope)) {
         (void)wait_on(worker, scope, &close_wait, is_locked); /* the last child wakes it */
+        worker = weft__worker();                              /* ... and it may have moved */
         is_locked = begin_on(worker, scope);
     }
     int result = failure_of(scope) ? failure_of(scope) : own_status(scope);
     release_ended(&scope->local);
-    release_ended(&scope->remote);
+    if (unlikely(scope_has_remote(scope))) release_ended(&scope->remote);
     weft__timer_remove(&worker->timers, &scope->timer);
     self->scope = scope->parent;
     unsigned flags = scope_flags(scope);
@@ -472,8 +495,9 @@ void weft_scope_leave(struct weft_scope *public_scope)
         if (scope->ret_status) *scope->ret_status = weft__not_in_task();
         return;
     }
-    while (worker->current->scope != scope) { /* inner scopes that were opened by hand */
-        abandon_scope(worker->current->scope);
+    const struct task *self = worker->current;
+    while (self->scope != scope) { /* inner scopes that were opened by hand */
+        abandon_scope(self->scope);
     }
     if (scope->ret_status) *scope->ret_status = weft_scope_status();
     abandon_scope(scope);

@@ -54,9 +54,9 @@ struct scope {
     struct task *owner;          /* who opened it */
     struct timer timer;          /* the deadline */
     struct scope_part local;
-    struct scope_part remote;
-    struct list waiters; /* the owner, asleep in close or next */
-    int *ret_status;     /* NULL, or where weft_scope_leave() stores the status */
+    struct scope_part remote; /* opened by the first who needs it */
+    struct list waiters;      /* the owner, asleep in close or next */
+    int *ret_status;          /* NULL, or where weft_scope_leave() stores the status */
     const char *site;
 };
 
@@ -68,6 +68,11 @@ static inline struct scope *scope_of(struct weft_scope *scope)
 static inline unsigned scope_flags(const struct scope *scope)
 {
     return atomic_load_explicit(&scope->flags, memory_order_relaxed);
+}
+
+static inline bool scope_has_remote(const struct scope *scope)
+{
+    return atomic_load_explicit(&scope->has_remote, memory_order_relaxed) != 0; /* PRIVATE */
 }
 
 /* Of a child of it: where it is listed. */
@@ -109,6 +114,9 @@ void weft__scope_cancel(struct worker *worker, struct scope *scope);
 
 /* The task and everything below it: something above, or its own cancellation mark, has changed. */
 void weft__scope_walk(struct task *task);
+
+/* Opens the remote part, if that has not been done. With the lock. */
+void weft__scope_open_remote(struct scope *scope);
 
 /* The task, which its worker has spawned into a scope, may be going to run elsewhere: into the
  * remote part. With the lock, in an operation of the worker. */

@@ -213,7 +213,7 @@ __attribute__((noinline)) static int select_any(struct worker *worker,
 /* A winner that waited for a descriptor attends to it from now on. */
 static int park_at_fds(struct worker *worker, struct task *self, const struct weft_case *cases)
 {
-    int result = weft__park(worker, self);
+    int result = weft__park_here(worker, self);
     if (result < 0) return result;
     const struct weft_case *winner = &cases[result];
     if (winner->kind == WEFT_CASE_READABLE) {

@@ -76,6 +76,7 @@ void weft__share_chan(struct weft_chan *chan, const struct worker *worker)
  * end. */
 static bool ask_scope(struct scope *scope, const struct worker *worker)
 {
+    weft__scope_open_remote(scope);
     weft__share_ask(&scope->has_remote);
     weft__share_ask(&scope->owner->shared);
     return ask(&scope->shared, scope->owner->worker, worker);
@@ -93,6 +94,7 @@ void weft__share_remote(struct scope *scope, const struct worker *worker)
     if (is_settled(&scope->has_remote)) return;
     weft__shared_lock();
     struct worker *owner = scope->owner->worker;
+    weft__scope_open_remote(scope);
     weft__share_ask(&scope->owner->shared);
     bool must_wait = ask(&scope->has_remote, owner, worker);
     weft__shared_unlock();

@@ -120,7 +120,7 @@ static bool is_exhausted(ssize_t error)
 static int pause_exhausted(const struct transfer *transfer, int error)
 {
     if (transfer->self->no_sleep) return error;
-    int result = weft_sleep(EXHAUSTED_PAUSE_NS);
+    int result = weft__transfer_pause(transfer, EXHAUSTED_PAUSE_NS);
     if (result < 0) return result;
     return transfer->slot->generation == transfer->generation ? error : -EBADF;
 }
@@ -139,7 +139,7 @@ int weft_connect(int fd, const struct sockaddr *address, socklen_t length)
     int64_t pause_ns = BACKLOG_PAUSE_MIN_NS;
     int result = (int)transfer_run(&transfer, attempt_connect, &connection);
     while (result == BACKLOG_IS_FULL) { /* nothing tells when there is room: not even poll(2) */
-        result = weft_sleep(pause_ns);
+        result = weft__transfer_pause(&transfer, pause_ns);
         if (result < 0) break;
         if (transfer.slot->generation != transfer.generation) {
             result = -EBADF;

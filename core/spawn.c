@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/chan_shared.h"
+#include "core/migrate.h"
 #include "core/park.h"
 #include "core/runtime.h"
 #include "core/scope.h"
@@ -21,6 +22,7 @@ static int spawn_late(
     struct worker *worker, weft_task *ret, weft_fn fn, void *arg, const char *site);
 static void join_scope_shared(struct worker *worker, struct task *task, struct scope *home);
 static void spread(struct worker *worker, struct task *task, const struct spawn_request *request);
+static void spawn_migratable(struct worker *worker, struct task *task, struct scope *home);
 static int fill(struct task *task, const struct spawn_request *request);
 static int fill_options(struct task *task, const struct weft_spawn_options *options);
 static int fill_args(struct task *task, const struct spawn_request *request);
@@ -144,9 +146,13 @@ int weft__spawn(struct worker *worker, const struct spawn_request *request)
         spread(worker, task, request);
         return 0;
     }
-    if (request->home) join_scope(worker, task, request->home);
+    if (unlikely(placement == WEFT_MIGRATABLE && worker->runtime->has_many)) {
+        spawn_migratable(worker, task, request->home);
+    } else if (request->home) {
+        join_scope(worker, task, request->home);
+    }
     enqueue(worker, task, request->ret);
-    if (unlikely(placement != WEFT_ANYWHERE)) ready_pin_newest(&worker->ready);
+    if (unlikely(placement == WEFT_HERE)) ready_pin_newest(&worker->ready);
     return 0;
 }
 
@@ -160,6 +166,16 @@ static void spread(struct worker *worker, struct task *task, const struct spawn_
     if (request->home) enter_scope_remote(worker, task, request->home);
     if (request->ret) *request->ret = task_handle(task);
     weft__mail(task, REMOTE_SPAWN);
+}
+
+/* It is shared from the beginning, so that nothing of it need be, when it moves. */
+static void spawn_migratable(struct worker *worker, struct task *task, struct scope *home)
+{
+    weft__migrate_begin(worker, task);
+    if (home) enter_scope_remote(worker, task, home);
+    core_enter(worker);
+    weft__scope_refresh(task);
+    core_leave(worker);
 }
 
 /* What the request asks for beyond begin(), but for the scope. On failure nothing is left. */
@@ -209,7 +225,7 @@ void weft__task_drop_foreign(struct worker *worker, struct task *task)
 static int fill_options(struct task *task, const struct weft_spawn_options *options)
 {
     if (options->size < sizeof *options || options->flags != 0) return -EINVAL;
-    if (options->placement > WEFT_SPREAD) return -EINVAL;
+    if (options->placement > WEFT_MIGRATABLE) return -EINVAL;
     if (options->stack_size > SIZE_MAX / 4) return -EINVAL;
 
     struct task_extras *extras = malloc(sizeof *extras);
@@ -347,6 +363,7 @@ static struct worker *choose_worker(struct runtime *runtime,
         task->flags |= TASK_SPREAD;
         return weft__spread_choose(runtime);
     }
+    if (options && options->placement == WEFT_MIGRATABLE) weft__migrate_allow(runtime, task);
     unsigned turn = atomic_fetch_add_explicit(&runtime->crew.next_foreign, 1, memory_order_relaxed);
     return runtime->workers[turn % runtime->worker_count];
 }

@@ -48,6 +48,7 @@
 #define CACHE_LINE 64
 
 struct stack_slab {
+    struct stack_cache *cache;     /* whose it is, for good */
     struct stack_slab *next;       /* in cache->slabs, for good */
     struct stack_slab *next_other; /* in cache->vacant, or a trim's own list */
     struct list_node cold_link;    /* in cache->cold while `cold` has a bit */
@@ -67,13 +68,17 @@ static_assert(sizeof(struct stack) == WEFT_STACK_BODY_SIZE + CACHE_LINE,
 /* Slabs of closed caches that survivors still run on: kept reachable, never used again. */
 static struct stack_slab *_Atomic orphans;
 
+static atomic_uint homes; /* caches ever opened; relaxed: only uniqueness is asked of it */
+
 static size_t page_size(void);
 static size_t unit_size(size_t stack_size);
 static struct stack *slab_stack(const struct stack_slab *slab, unsigned index);
 static struct stack *stack_carve(struct stack_cache *cache);
 static struct stack *own_get(struct stack_cache *cache, size_t size);
 static bool runs_on(const struct stack *stack);
-static void own_close(struct stack_cache *cache);
+static void part(struct stack_cache *cache);
+static void give_back(struct stack *stack);
+static void take_returned(struct stack_cache *cache);
 static struct stack_slab *slab_open(struct stack_cache *cache, size_t size, unsigned count);
 static void slab_unmap(struct stack_cache *cache, struct stack_slab *slab);
 static bool slab_guard(struct stack_cache *cache, struct stack_slab *slab, unsigned index);
@@ -93,6 +98,7 @@ int weft__stacks_open(struct stack_cache *cache, size_t default_size, bool guard
         .default_size = (default_size + page - 1) / page * page,
         .guards_required = guards_required,
         .guards = weft__stack_guards(),
+        .home = atomic_fetch_add_explicit(&homes, 1, memory_order_relaxed) + 1,
     };
     list_open(&cache->cold);
 
@@ -103,9 +109,16 @@ int weft__stacks_open(struct stack_cache *cache, size_t default_size, bool guard
     return -ENOMEM;
 }
 
+void weft__stacks_part(struct stack_cache *cache)
+{
+    part(cache);
+}
+
 void weft__stacks_close(struct stack_cache *cache)
 {
-    own_close(cache);
+    part(cache);
+    take_returned(cache);
+    part(cache); /* one that was returned may be of its own size */
     if (cache->reserve) slab_leave(cache->reserve->slab, cache->reserve);
     cache->reserve = NULL;
     while (cache->free) {
@@ -139,6 +152,7 @@ struct stack *weft__stack_get_slow(struct stack_cache *cache, size_t size)
     size = (size + page - 1) / page * page;
 
     /* A smaller one would cost as much: only the pages that are used take memory. */
+    take_returned(cache);
     if (size > cache->default_size) return own_get(cache, size);
     struct stack *hot = cache->free;
     if (hot && !runs_on(hot)) return weft__stack_get(cache, 0);
@@ -169,9 +183,10 @@ struct stack *weft__stack_get_reserved(struct stack_cache *cache)
 
 void weft__stack_put_slow(struct stack_cache *cache, struct stack *stack)
 {
-    if (stack->size != cache->default_size) {
-        cache->live_count--;
-        own_close(cache);
+    bool is_mine = stack->slab->cache == cache;
+    if (!is_mine || stack->size != cache->default_size) {
+        if (is_mine) cache->live_count--;
+        part(cache);
         cache->parting = stack;
         return;
     }
@@ -190,7 +205,8 @@ void weft__stack_put_slow(struct stack_cache *cache, struct stack *stack)
  */
 void weft__stacks_trim(struct stack_cache *cache)
 {
-    own_close(cache);
+    part(cache);
+    take_returned(cache);
     if (cache->free_count <= KEEP_HOT_MIN) return;
 
     bool is_new_epoch = epoch_advance(cache);
@@ -263,6 +279,12 @@ size_t weft__stack_high_water(const struct stack *stack)
     return 0;
 }
 
+bool weft__stack_is_overrun(const struct stack *stack, const void *address)
+{
+    const char *bottom = stack->bottom;
+    return (const char *)address < bottom && (const char *)address >= bottom - page_size();
+}
+
 const struct stack *weft__stack_by_guard(const struct stack_cache *cache, const void *address)
 {
     size_t guard = page_size();
@@ -323,6 +345,7 @@ static struct stack *slab_carve(struct stack_cache *cache, struct stack_slab *sl
         .bottom = unit + page_size(),
         .size = slab->stack_size,
         .slab = slab,
+        .home = slab->stack_size == cache->default_size ? cache->home : 0,
         .guarded = guarded,
     };
     stack->valgrind_id = weft__san_register(stack->bottom, stack->top);
@@ -359,7 +382,8 @@ static struct stack *stack_carve(struct stack_cache *cache)
 static struct stack *own_get(struct stack_cache *cache, size_t size)
 {
     struct stack *parted = cache->parting;
-    if (parted && parted->size == size && !runs_on(parted)) {
+    bool is_mine = parted && parted->slab->cache == cache;
+    if (is_mine && parted->size == size && !runs_on(parted)) {
         cache->parting = NULL;
         cache->live_count++;
         return parted;
@@ -384,16 +408,44 @@ static bool runs_on(const struct stack *stack)
     return frame >= (uintptr_t)stack->bottom && frame < (uintptr_t)stack->top;
 }
 
-/* Unmaps the stack that was put last, now that nobody runs on it any more. */
-static void own_close(struct stack_cache *cache)
+/* Unmaps the stack that was put last, or gives it back, now that nobody runs on it any more. */
+static void part(struct stack_cache *cache)
 {
     struct stack *stack = cache->parting;
     if (!stack) return;
 
     cache->parting = NULL;
     struct stack_slab *slab = stack->slab;
+    if (slab->cache != cache) {
+        give_back(stack);
+        return;
+    }
     slab_leave(slab, stack);
     slab_unmap(cache, slab);
+}
+
+/* A stack that its only consumer takes whole (Treiber 1986), as for records. */
+static void give_back(struct stack *stack)
+{
+    struct stack_cache *home = stack->slab->cache;
+    struct stack *head = atomic_load_explicit(&home->returned, memory_order_relaxed);
+    do {
+        stack->next = head;
+        /* release: pairs with take_returned() */
+    } while (!atomic_compare_exchange_weak_explicit(
+        &home->returned, &head, stack, memory_order_release, memory_order_relaxed));
+}
+
+static void take_returned(struct stack_cache *cache)
+{
+    if (!atomic_load_explicit(&cache->returned, memory_order_relaxed)) return;
+    /* acquire: pairs with give_back() */
+    struct stack *stack = atomic_exchange_explicit(&cache->returned, NULL, memory_order_acquire);
+    while (stack) {
+        struct stack *next = stack->next;
+        weft__stack_put(cache, stack);
+        stack = next;
+    }
 }
 
 /* A mapping for `count` stacks, all cold, on no list but the cache's; NULL without memory. */
@@ -405,6 +457,7 @@ static struct stack_slab *slab_open(struct stack_cache *cache, size_t size, unsi
     } else {
         slab = calloc(1, sizeof *slab);
         if (!slab) return NULL;
+        slab->cache = cache;
         slab->next = cache->slabs;
         cache->slabs = slab;
     }

@@ -8,6 +8,7 @@
 #ifndef WEFT_CORE_STACK_H
 #define WEFT_CORE_STACK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ struct stack {
     uint64_t task_id; /* who runs on it, for the overflow report; 0 if none */
     unsigned valgrind_id;
     uint32_t idle_since; /* in a cache: its epoch when this stack was put */
+    uint32_t home;       /* the cache that it came from; 0 if its size is not the default */
     bool guarded;
 };
 
@@ -34,7 +36,8 @@ struct stack {
 enum stack_guards { STACK_GUARDS_MARKER = 1, STACK_GUARDS_MPROTECT = 2, STACK_GUARDS_NONE = 3 };
 enum stack_guards weft__stack_guards(void);
 
-/* Stacks of the worker's default size, last in first out; owned by one worker. */
+/* Stacks of the worker's default size, last in first out; owned by one worker. The stack of a task
+ * that has moved is given back by the worker where it ends. */
 struct stack_cache {
     struct stack *free;   /* hot stacks, most recent first */
     size_t free_count;    /* of the list above */
@@ -49,8 +52,11 @@ struct stack_cache {
     size_t idle_slab_count;    /* mapped slabs of which every stack is cold */
     uint32_t epoch;            /* of the trims; advances at most ten times a second */
     int64_t epoch_start_ms;
-    struct stack *parting;    /* of its own size: unmapped at the next put, trim or close */
-    enum stack_guards guards; /* weft__stack_guards() at open */
+    struct stack *parting; /* of its own size, or of another cache: unmapped, or given back, at
+                                 the next put, trim or close, when nobody is on it any more */
+    uint32_t home;         /* unique in the process */
+    _Atomic(struct stack *) returned; /* by other workers; the owner takes them all */
+    enum stack_guards guards;         /* weft__stack_guards() at open */
 };
 
 /* 0 or -ENOMEM. `default_size` is rounded up to pages; below 16 KiB it becomes 16 KiB. */
@@ -66,6 +72,12 @@ struct stack *weft__stack_get_reserved(struct stack_cache *cache);
 
 /* Gives idle memory back to the system. For the worker, on its own stack, before it sleeps. */
 void weft__stacks_trim(struct stack_cache *cache);
+
+/* Before the first of several caches is closed: gives back what came from others of them. */
+void weft__stacks_part(struct stack_cache *cache);
+
+/* Does the address lie in the guard below this stack? Async-signal-safe. */
+bool weft__stack_is_overrun(const struct stack *stack, const void *address);
 
 /* Bytes from `top` down to the lowest page touched since the stack was mapped or trimmed. */
 size_t weft__stack_high_water(const struct stack *stack);
@@ -85,10 +97,10 @@ static inline struct stack *weft__stack_get(struct stack_cache *cache, size_t si
     return stack;
 }
 
-/* Takes back a stack that came from this cache. The caller may run on it until its next switch. */
+/* Takes a stack whose task has ended. The caller may run on it until its next switch. */
 static inline void weft__stack_put(struct stack_cache *cache, struct stack *stack)
 {
-    if (stack->size != cache->default_size || !cache->reserve) {
+    if (stack->home != cache->home || !cache->reserve) {
         weft__stack_put_slow(cache, stack);
         return;
     }

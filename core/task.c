@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/chan_shared.h"
+#include "core/migrate.h"
 #include "core/park.h"
 #include "core/report.h"
 #include "core/runtime.h"
@@ -63,7 +64,10 @@ void weft__task_main(intptr_t value)
     struct worker *worker = weft__worker();
     if (unlikely(!worker)) _exit(result & 255); /* a forked child returned into its parent's task */
     const struct task_body *body = task_body(self);
-    if (unlikely(leaves_work(self, body) || config->on_task_end)) clean_up(worker, self);
+    if (unlikely(leaves_work(self, body) || config->on_task_end)) {
+        clean_up(worker, self);
+        worker = weft__worker(); /* it may have moved */
+    }
     struct stack *stack = self->stack;
     finish(worker, self, result);
     weft__leave(worker, stack);
@@ -279,6 +283,7 @@ int weft_yield(void)
         int refused = weft__enter(worker, self);
         if (refused) return refused;
     }
+    if (unlikely(self->flags & TASK_MOVES)) weft__migrate_offer(worker);
     return weft__yield_to_all(worker, self);
 }
 

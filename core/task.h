@@ -52,6 +52,8 @@ enum {
     TASK_MARKED = 1 << 7,      /* `marks` is not zero */
     TASK_SPREAD = 1 << 8,      /* counted in spread_live of its worker */
     TASK_REMOTE = 1 << 9,      /* in the remote part of its home scope; set under the lock */
+    TASK_MOVES = 1 << 10,      /* it may continue on another worker: core/migrate.c */
+    TASK_STAYS = 1 << 11,      /* ... but not from this sleep, which is bound to its worker */
 };
 
 /* Bits of task.marks. */
@@ -146,6 +148,11 @@ static inline uint64_t task_id(const struct task *task)
 static inline void task_set_flag(struct task *task, unsigned flag)
 {
     __atomic_store_n(&task->flags, (uint16_t)(task->flags | flag), __ATOMIC_RELAXED);
+}
+
+static inline void task_clear_flag(struct task *task, unsigned flag)
+{
+    __atomic_store_n(&task->flags, (uint16_t)(task->flags & ~flag), __ATOMIC_RELAXED);
 }
 
 /* Its worker's; read by tasks below it. */

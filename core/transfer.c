@@ -45,7 +45,7 @@ int weft__transfer_join_slow(struct transfer *transfer)
     weft__wait_for(self, &weft__fd_queue_wait, slot, NULL);
     self->wait.number = (uintptr_t)transfer->fd;
     list_push_back(&slot->transfers[transfer->direction], &self->wait.waiter.link);
-    result = wake_up(transfer, weft__park(worker, self));
+    result = wake_up(transfer, weft__park_here(worker, self));
     transfer->has_turn = result == 0; /* it was passed on by who left */
     return result;
 }
@@ -69,6 +69,15 @@ static void renew(struct transfer *transfer)
     transfer->has_turn = false;
 }
 
+int weft__transfer_pause(const struct transfer *transfer, int64_t duration_ns)
+{
+    struct task *self = transfer->self;
+    task_set_flag(self, TASK_STAYS);
+    int result = weft_sleep(duration_ns);
+    task_clear_flag(self, TASK_STAYS);
+    return result;
+}
+
 int weft__transfer_wait(struct transfer *transfer)
 {
     struct worker *worker = transfer->worker;
@@ -79,7 +88,7 @@ int weft__transfer_wait(struct transfer *transfer)
     if (self->no_sleep) return self->no_sleep;
     if (++transfer->futile > FUTILE_MAX) {
         transfer->futile = FUTILE_MAX;
-        return wake_up(transfer, weft_sleep(PAUSE_NS));
+        return wake_up(transfer, weft__transfer_pause(transfer, PAUSE_NS));
     }
 
     unsigned bit = fd_bit(transfer->direction);
@@ -90,7 +99,8 @@ int weft__transfer_wait(struct transfer *transfer)
         renew(transfer);
     }
     int result = weft__fd_arm(worker, transfer->fd, slot, bit);
-    if (result == -EPERM) return wake_up(transfer, weft_sleep(PAUSE_NS)); /* cannot be watched */
+    if (result == -EPERM)
+        return wake_up(transfer, weft__transfer_pause(transfer, PAUSE_NS)); /* cannot be watched */
     if (result < 0) return result;
 
     transfer_hold(transfer);
@@ -98,7 +108,7 @@ int weft__transfer_wait(struct transfer *transfer)
     self->wait.number = (uintptr_t)transfer->fd;
     list_push_back(&slot->waiters[transfer->direction], &self->wait.waiter.link);
     worker->fd_waiters++;
-    result = wake_up(transfer, weft__park(worker, self));
+    result = wake_up(transfer, weft__park_here(worker, self));
     fd_resumed(slot, bit);
     if (result < 0) return result;
     slot->proven_turn = transfer->worker->turn; /* by what woke it */

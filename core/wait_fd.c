@@ -49,7 +49,7 @@ int weft_wait_fd(int fd, int events)
     self->wait.number = (uintptr_t)fd;
     list_push_back(&slot->waiters[direction], &self->wait.waiter.link);
     worker->fd_waiters++;
-    result = weft__park(worker, self);
+    result = weft__park_here(worker, self);
     fd_resumed(slot, interest);
     return result;
 }
@@ -63,7 +63,7 @@ static int wait_both(struct worker *worker, struct task *self, int fd, struct fd
     list_push_back(&slot->waiters[FD_READ], &self->wait.waiter.link);
     list_push_back(&slot->waiters[FD_WRITE], &second.link);
     worker->fd_waiters += 2;
-    int result = weft__park(worker, self);
+    int result = weft__park_here(worker, self);
     fd_resumed(slot, WEFT_IO_READ | WEFT_IO_WRITE);
     __asm__ volatile("" : : "r"(&second) : "memory"); /* it is in use until here */
     return result;

@@ -27,10 +27,11 @@
 /* Bits of task.remote: requests of other threads, of which the first one puts the task into its
  * worker's inbox ... */
 enum remote_request {
-    REMOTE_SPAWN = 1, /* queue it: it was spawned by another thread */
-    REMOTE_WAKE = 2,  /* a partner has completed its wait: wake it with wake_result */
-    REMOTE_WALK = 4,  /* something above it was cancelled or has expired */
-    REMOTE_REQUESTS = REMOTE_SPAWN | REMOTE_WAKE | REMOTE_WALK,
+    REMOTE_SPAWN = 1,  /* queue it: it was spawned by another thread */
+    REMOTE_WAKE = 2,   /* a partner has completed its wait: wake it with wake_result */
+    REMOTE_WALK = 4,   /* something above it was cancelled or has expired */
+    REMOTE_MOVE = 128, /* it has moved here: queue it */
+    REMOTE_REQUESTS = REMOTE_SPAWN | REMOTE_WAKE | REMOTE_WALK | REMOTE_MOVE,
 };
 
 /* ... and what others must know of a shared task; guarded by weft__shared_lock. */
@@ -47,6 +48,7 @@ enum timer_kind {
     TIMER_SELECT = 2, /* a task in select: its timer case wins */
     TIMER_SCOPE = 3,  /* a scope's deadline */
     TIMER_PART = 4,   /* a task in weft_close() that waits for other workers */
+    TIMER_MOVING = 5, /* a scope's deadline, whose owner is on its way to another worker */
 };
 
 /* The errno and the C++ exception words of this thread. */
@@ -83,6 +85,7 @@ struct worker {
     struct weft_post refresh_post; /* the root scope was cancelled */
     struct weft_post publish_post; /* thieves have taken everything that was public */
     atomic_uint spread_live;       /* tasks that were put here by WEFT_SPREAD */
+    atomic_uint crowd;             /* ready tasks in its last turn, and those sent here since */
     uint64_t seen_pushed;          /* the watcher's: chunks pushed before its last look here */
     int64_t watch_next_ns;         /* as the watcher: when to look again, */
     unsigned watched_in_vain;      /* ... how many looks found nothing public, */
@@ -94,6 +97,8 @@ struct worker {
     int64_t clock_offset_ns;           /* virtual clock: how far it has jumped */
     int64_t trimmed_ns;                /* when idle memory was last looked at */
     int64_t turn_start_ns;             /* weft time when this turn began */
+    int64_t last_turn_ns;              /* ... and the one before, */
+    uint64_t last_turn_slices;         /* ... and how many had run then */
     uint64_t slices;                   /* whole periods of READY_CLOCK_PERIOD, for the counters */
     struct sanitizer_fiber dead_fiber; /* of the task that ended last; sanitizer builds */
     bool has_dead_fiber;

@@ -26,6 +26,17 @@ enum weft_placement {
     WEFT_ANYWHERE = 0, /* may be stolen until it first runs */
     WEFT_HERE = 1,     /* never leaves the worker that spawned it */
     WEFT_SPREAD = 2,   /* goes to the worker with the fewest live tasks of this kind, and stays */
+    /*
+     * May continue on another worker, thus on another thread, after any call that suspends it, as
+     * Go's goroutines do: when its worker has more to do than it can, and another one rests. Calls
+     * on descriptors wait where they began; it may move in the next call after them.
+     *
+     * For code that keeps nothing of its thread over such a call: no pthread mutex, no pointer to a
+     * thread-local variable, and no errno. Compilers keep the address of a thread-local, errno
+     * included, in a register: after a move they read that of the old thread. weft's own results
+     * are return values; to read or set errno beside them call weft_errno() and weft_set_errno().
+     */
+    WEFT_MIGRATABLE = 3,
 };
 
 /* Begin with WEFT_SPAWN_OPTIONS_INIT; zero means the default. */
@@ -91,6 +102,25 @@ WEFT_API int weft_spawn_with_at(weft_task *ret,
                                 void *arg,
                                 const char *site);
 #define weft_spawn_with(ret, options, fn, arg) weft_spawn_with_at(ret, options, fn, arg, WEFT_SITE)
+
+/**
+ * The calling thread's errno, which is kept for each task. Right also in a task that has moved to
+ * another thread (WEFT_MIGRATABLE), where the compiler may have kept errno's old address.
+ *
+ * @return errno
+ *
+ * Context: any. Sleeps: no. Cancellation point: no.
+ */
+WEFT_API int weft_errno(void);
+
+/**
+ * Sets what weft_errno() returns.
+ *
+ * @param number  what errno becomes
+ *
+ * Context: any. Sleeps: no. Cancellation point: no.
+ */
+WEFT_API void weft_set_errno(int number);
 
 struct weft_scope;
 
