@@ -15,10 +15,15 @@
 #include "core/chan.h"
 #include "core/lock.h"
 #include "core/park.h"
+#include "core/post.h"
 #include "core/runtime.h"
 #include "core/select.h"
 
+enum { LATE_MAX = 16 };
+
 static struct lock shared_lock;
+static struct worker *late_workers[LATE_MAX]; /* to be woken when it is free; guarded by it */
+static unsigned late_count;
 
 /* A plain thread in the queue of a channel; waiter.task is NULL. */
 struct thread_wait {
@@ -44,7 +49,31 @@ void weft__shared_lock(void)
 
 void weft__shared_unlock(void)
 {
+    unsigned count = lock_is_deep(&shared_lock) ? 0 : late_count;
+    if (likely(count == 0)) {
+        lock_leave(&shared_lock);
+        return;
+    }
+    struct worker *workers[LATE_MAX];
+    memcpy(workers, late_workers, count * sizeof workers[0]);
+    late_count = 0;
     lock_leave(&shared_lock);
+    for (unsigned i = 0; i < count; i++)
+        weft__inbox_wake(workers[i]);
+}
+
+void weft__shared_wake(struct worker *worker)
+{
+    if (!lock_is_mine(&shared_lock) || late_count == LATE_MAX) {
+        weft__inbox_wake(worker);
+        return;
+    }
+    for (unsigned i = 0; i < late_count; i++) {
+        if (late_workers[i] != worker) continue;
+        weft__inbox_forgo(worker);
+        return;
+    }
+    late_workers[late_count++] = worker;
 }
 
 bool weft__shared_try_lock(void)
@@ -55,6 +84,7 @@ bool weft__shared_try_lock(void)
 void weft__shared_forget(void)
 {
     shared_lock = (struct lock){0};
+    late_count = 0;
 }
 
 /* ---- with the lock held ---- */

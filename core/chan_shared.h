@@ -19,6 +19,10 @@ struct worker;
 void weft__shared_lock(void);
 void weft__shared_unlock(void);
 
+/* Wakes a worker whose inbox was filled (core/post.c): at once, or, with the lock held, when the
+ * caller has left it: else the worker would wake only to wait for the lock. */
+void weft__shared_wake(struct worker *worker);
+
 /* False if another thread holds it; for signal handlers. */
 bool weft__shared_try_lock(void);
 

@@ -33,6 +33,12 @@ static inline bool lock_is_mine(const struct lock *lock)
     return atomic_load_explicit(&lock->owner, memory_order_relaxed) == (uintptr_t)pthread_self();
 }
 
+/* By its owner: has it taken the lock more than once? */
+static inline bool lock_is_deep(const struct lock *lock)
+{
+    return lock->depth > 0;
+}
+
 static inline bool lock_try(struct lock *lock)
 {
     if (lock_is_mine(lock)) {

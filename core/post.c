@@ -10,6 +10,7 @@
 #include "core/post.h"
 
 #include <errno.h>
+#include <sched.h>
 
 #include "core/chan_shared.h"
 #include "core/migrate.h"
@@ -42,19 +43,40 @@ static uintptr_t *entry_next(uintptr_t entry)
     return &post_words((struct weft_post *)entry)->next;
 }
 
-/* Counted, so that a worker that moves to another loop can wait until nobody is in here. seq_cst,
- * and looked at again: who comes in after the worker saw nobody finds it awake. */
-static void wake(struct worker *worker)
+/* Counted, so that a worker that moves to another loop, or ends, can wait until nobody is in here.
+ * seq_cst, and looked at again: who comes in after the worker saw nobody finds it awake. */
+static bool begin_wake(struct worker *worker)
 {
     atomic_fetch_add_explicit(&worker->wakers, 1, memory_order_seq_cst);
-    if (atomic_load_explicit(&worker->is_asleep, memory_order_seq_cst)) {
-        weft__backend.wake(worker->backend_state);
-    }
-    /* release: the wake-up is over; pairs with weft_detach_loop() */
+    return atomic_load_explicit(&worker->is_asleep, memory_order_seq_cst);
+}
+
+static void end_wake(struct worker *worker)
+{
+    /* release: the wake-up is over; pairs with weft__await_wakers() */
     atomic_fetch_sub_explicit(&worker->wakers, 1, memory_order_release);
 }
 
-void weft__inbox_push(struct worker *worker, uintptr_t entry)
+void weft__inbox_wake(struct worker *worker)
+{
+    weft__backend.wake(worker->backend_state);
+    end_wake(worker);
+}
+
+void weft__inbox_forgo(struct worker *worker)
+{
+    end_wake(worker);
+}
+
+void weft__await_wakers(const struct worker *worker)
+{
+    /* acquire: pairs with end_wake() */
+    while (atomic_load_explicit(&worker->wakers, memory_order_acquire) > 0)
+        (void)sched_yield();
+}
+
+/* True: the worker sleeps, and weft__inbox_wake() must follow. */
+static bool push(struct worker *worker, uintptr_t entry)
 {
     uintptr_t *next = entry_next(entry);
     uintptr_t head = atomic_load_explicit(&worker->inbox, memory_order_relaxed);
@@ -64,9 +86,15 @@ void weft__inbox_push(struct worker *worker, uintptr_t entry)
          * is_asleep; pairs with weft__idle_poll() */
     } while (!atomic_compare_exchange_weak_explicit(
         &worker->inbox, &head, entry, memory_order_seq_cst, memory_order_relaxed));
-    if (atomic_load_explicit(&worker->is_asleep, memory_order_seq_cst)) {
-        wake(worker);
-    }
+    if (!atomic_load_explicit(&worker->is_asleep, memory_order_seq_cst)) return false;
+    if (begin_wake(worker)) return true;
+    end_wake(worker);
+    return false;
+}
+
+void weft__inbox_push(struct worker *worker, uintptr_t entry)
+{
+    if (push(worker, entry)) weft__inbox_wake(worker);
 }
 
 void weft__mail(struct task *task, enum remote_request request)
@@ -74,7 +102,8 @@ void weft__mail(struct task *task, enum remote_request request)
     /* acq_rel: the request comes with what was written before; pairs with take_requests() */
     unsigned before = atomic_fetch_or_explicit(&task->remote, request, memory_order_acq_rel);
     if (before & REMOTE_REQUESTS) return; /* it is in the inbox already */
-    weft__inbox_push(task->worker, (uintptr_t)task | ENTRY_IS_TASK);
+    struct worker *worker = task->worker;
+    if (push(worker, (uintptr_t)task | ENTRY_IS_TASK)) weft__shared_wake(worker);
 }
 
 /* What is asked of a task that came out of the inbox, with the lock. One that has ended may wait to

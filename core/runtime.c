@@ -223,6 +223,8 @@ static void runtime_close(struct runtime *runtime)
     weft__runtime_visit(runtime, free_belongings, NULL);
     weft__shared_lock(); /* who has woken the last task there may be on its way out still */
     weft__shared_unlock();
+    for (unsigned i = 0; i < runtime->worker_count; i++)
+        weft__await_wakers(runtime->workers[i]);
     if (!(runtime->settings.config.flags & WEFT_OVERFLOW_OFF)) {
         weft__overflow_release(&runtime->worker.stacks);
     }
