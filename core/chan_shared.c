@@ -29,7 +29,7 @@ struct thread_wait {
     bool is_done;
 };
 
-static int thread_wait(struct list *queue, void *value);
+static int thread_wait(struct list *queue, void *value, bool is_first);
 static int task_wait(struct worker *worker,
                      const struct wait_kind *kind,
                      struct weft_chan *chan,
@@ -192,14 +192,23 @@ void weft__shared_leave(struct task *task)
 }
 
 /* Blocks the thread until a partner completes it; the lock is held before and after. */
-static int thread_wait(struct list *queue, void *value)
+static int thread_wait(struct list *queue, void *value, bool is_first)
 {
     struct thread_wait wait = {.done = PTHREAD_COND_INITIALIZER, .value = value};
-    list_push_back(queue, &wait.waiter.link);
+    if (is_first) {
+        list_push_front(queue, &wait.waiter.link);
+    } else {
+        list_push_back(queue, &wait.waiter.link);
+    }
     while (!wait.is_done)
         (void)pthread_cond_wait(&wait.done, &shared_lock);
     (void)pthread_cond_destroy(&wait.done);
     return wait.status;
+}
+
+int weft__shared_block(struct list *queue, bool is_first)
+{
+    return thread_wait(queue, NULL, is_first);
 }
 
 /* Parks the task; the lock is held before, and not afterwards. */
@@ -232,7 +241,7 @@ int weft__shared_send(struct weft_chan *chan, const void *value)
     weft__shared_lock();
     result = weft__shared_send_now(chan, value);
     if (result == -EAGAIN && !worker) {
-        result = thread_wait(&chan->senders, (void *)(uintptr_t)value);
+        result = thread_wait(&chan->senders, (void *)(uintptr_t)value, false);
     } else if (result == -EAGAIN && worker->current->no_sleep) {
         result = worker->current->no_sleep;
     } else if (result == -EAGAIN) {
@@ -252,7 +261,7 @@ int weft__shared_recv(struct weft_chan *chan, void *ret_value)
     weft__shared_lock();
     result = weft__shared_recv_now(chan, ret_value);
     if (result == -EAGAIN && !worker) {
-        result = thread_wait(&chan->receivers, ret_value);
+        result = thread_wait(&chan->receivers, ret_value, false);
     } else if (result == -EAGAIN && worker->current->no_sleep) {
         result = worker->current->no_sleep;
     } else if (result == -EAGAIN) {
