@@ -29,7 +29,7 @@ struct runtime;
 /* Values of mutex.home; anything else is the worker that it is private to. */
 enum {
     MUTEX_NOBODYS = 0, /* never used */
-    MUTEX_ASKED = 1,   /* no longer private, but its owner may be in an operation that found it so */
+    MUTEX_ASKED = 1, /* no longer private, but its owner may be in an operation that found it so */
     MUTEX_SHARED = 2,
 };
 

@@ -69,8 +69,7 @@ static bool is_guest(const struct mutex *mutex, const struct worker *worker)
  * deadlock, also for those that wait already. */
 static void open_to_all(struct mutex *mutex)
 {
-    list_for_each(link, &mutex->waiters)
-    {
+    list_for_each(link, &mutex->waiters) {
         struct task *task = waiter_of_link(link)->task;
         if (task) weft__shared_count(task->worker, task);
     }
