@@ -61,6 +61,7 @@ MT_TEST(sync, 01b_only_one_of_several_workers_is_inside)
 /* The hog holds it nearly all the time; the other one wants it now and then. */
 struct duel {
     struct weft_mutex mutex;
+    atomic_int started;
     atomic_bool is_over;
     int sections; /* of the hog */
     int entries;  /* of the other one */
@@ -81,6 +82,7 @@ static int hog(void *arg)
     /* Relaxed: only the loop's end. */
     while (!atomic_load_explicit(&duel->is_over, memory_order_relaxed)) {
         CHECK_EQ(weft_mutex_lock(&duel->mutex), 0);
+        count_up(&duel->started);
         compute_for(NS_PER_MS / 2);
         bool is_enough = ++duel->sections > SECTIONS_MAX;
         CHECK_EQ(weft_mutex_unlock(&duel->mutex), 0);
@@ -92,6 +94,7 @@ static int hog(void *arg)
 static int want(void *arg)
 {
     struct duel *duel = arg;
+    CHECK(compute_until(&duel->started, 1));
     for (int i = 0; i < ENTRIES; i++) {
         CHECK_EQ(weft_mutex_lock(&duel->mutex), 0);
         duel->entries++;
@@ -117,6 +120,97 @@ MT_TEST(sync, 07b_a_loop_on_another_worker_starves_nobody)
     CHECK_EQ(run_with(workers, root_of_duel, &duel), 0);
     CHECK_EQ(duel.entries, ENTRIES);
     CHECK_WITHIN(duel.sections, 1, SECTIONS_MAX);
+}
+
+/* ---- 07, how often one that sleeps is overtaken ---- */
+
+/* The sleeper's worker is kept from running it, in steps that both sides count. */
+struct delay {
+    struct weft_mutex mutex;
+    atomic_int steps;
+    bool comes_early; /* the sleeper looks once while the mutex is held again */
+    int overtaken;    /* how often, from the first unlock on, or after it came in vain */
+};
+
+enum { OVERTAKEN_MAX = 1000, TOO_OFTEN = 5000 };
+
+static int sleeper(void *arg)
+{
+    struct delay *delay = arg;
+    CHECK_EQ(weft_mutex_lock(&delay->mutex), 0);
+    CHECK_EQ(atomic_load(&delay->steps), delay->comes_early ? 4 : 2);
+    return weft_mutex_unlock(&delay->mutex);
+}
+
+/* On the other worker: the sleeper and this one. */
+static int keep_from_running(void *arg)
+{
+    struct delay *delay = arg;
+    weft_task task = {0, NULL};
+    struct weft_spawn_options options = WEFT_SPAWN_OPTIONS_INIT;
+    if (weft_worker_index() == 0) return 0;
+    options.placement = WEFT_HERE;
+    CHECK_EQ(weft_spawn_with(&task, &options, sleeper, delay), 0);
+    CHECK_EQ(weft_sleep(10 * WEFT_MSEC), 0);
+    count_up(&delay->steps);
+    CHECK(compute_until(&delay->steps, 2));
+    if (delay->comes_early) {
+        CHECK_EQ(weft_sleep(20 * WEFT_MSEC), 0);
+        count_up(&delay->steps);
+        CHECK(compute_until(&delay->steps, 4));
+    }
+    return join_result(task);
+}
+
+static void overtake(struct delay *delay)
+{
+    int result = 0;
+    while (result == 0 && delay->overtaken < TOO_OFTEN) {
+        weft_with_timeout(0) {
+            result = weft_mutex_lock(&delay->mutex);
+        }
+        if (result != 0) break;
+        delay->overtaken++;
+        CHECK_EQ(weft_mutex_unlock(&delay->mutex), 0);
+    }
+}
+
+static int root_overtakes(void *arg)
+{
+    struct delay *delay = arg;
+    CHECK_EQ(weft_mutex_lock(&delay->mutex), 0);
+    weft_task tasks[2];
+    for (int i = 0; i < 2; i++) {
+        tasks[i] = spawn_spread(NULL, keep_from_running, delay);
+    }
+    CHECK_EQ(weft_yield(), 0);
+    CHECK(compute_until(&delay->steps, 1));
+    CHECK_EQ(weft_mutex_unlock(&delay->mutex), 0);
+    if (delay->comes_early) {
+        CHECK_EQ(weft_mutex_lock(&delay->mutex), 0);
+        count_up(&delay->steps);
+        CHECK(compute_until(&delay->steps, 3));
+        CHECK_EQ(weft_mutex_unlock(&delay->mutex), 0);
+    }
+    overtake(delay);
+    count_up(&delay->steps);
+    CHECK_EQ(join_result(tasks[0]), 0);
+    CHECK_EQ(join_result(tasks[1]), 0);
+    return 0;
+}
+
+WEFT_TEST(sync, 07c_one_that_sleeps_is_overtaken_so_often_and_no_more)
+{
+    struct delay delay = {.mutex = WEFT_MUTEX_INIT};
+    CHECK_EQ(run_with(2, root_overtakes, &delay), 0);
+    CHECK_WITHIN(delay.overtaken, 1, OVERTAKEN_MAX);
+}
+
+WEFT_TEST(sync, 07d_one_that_came_in_vain_is_next)
+{
+    struct delay delay = {.mutex = WEFT_MUTEX_INIT, .comes_early = true};
+    CHECK_EQ(run_with(2, root_overtakes, &delay), 0);
+    CHECK_EQ(delay.overtaken, 0);
 }
 
 /* ---- 30 ---- */
