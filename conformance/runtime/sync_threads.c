@@ -218,6 +218,7 @@ WEFT_TEST(sync, 07d_one_that_came_in_vain_is_next)
 /* One thread holds, and lets go when it is told. */
 struct holder {
     struct weft_mutex mutex;
+    bool comes_second; /* the task has used it before */
     atomic_int steps;
     int64_t unlocked_ns;
 };
@@ -237,6 +238,10 @@ static void *hold_for_a_while(void *arg)
 static int root_waits_for_a_thread(void *arg)
 {
     struct holder *holder = arg;
+    if (holder->comes_second) {
+        CHECK_EQ(weft_mutex_lock(&holder->mutex), 0);
+        CHECK_EQ(weft_mutex_unlock(&holder->mutex), 0);
+    }
     pthread_t thread = start_thread(hold_for_a_while, holder);
     CHECK(compute_until(&holder->steps, 1));
     CHECK_EQ(weft_mutex_try_lock(&holder->mutex), -EBUSY);
@@ -251,6 +256,12 @@ static int root_waits_for_a_thread(void *arg)
 WEFT_TEST(sync, 30_a_task_waits_for_a_thread)
 {
     struct holder holder = {.mutex = WEFT_MUTEX_INIT};
+    CHECK_EQ(run_real(root_waits_for_a_thread, &holder), 0);
+}
+
+WEFT_TEST(sync, 30f_a_task_waits_for_a_thread_that_came_later)
+{
+    struct holder holder = {.mutex = WEFT_MUTEX_INIT, .comes_second = true};
     CHECK_EQ(run_real(root_waits_for_a_thread, &holder), 0);
 }
 
