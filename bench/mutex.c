@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What locking, incrementing and unlocking costs when tasks share one mutex and one number. Warm; ns
- * per lock and unlock.
+ * What locking, incrementing and unlocking costs when tasks share one mutex and one number. Warm;
+ * ns per lock and unlock.
  *
  * usage: mutex [-n COUNT] [-w WARM_COUNT] [TASKS]
  */
