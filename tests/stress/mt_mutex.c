@@ -141,6 +141,34 @@ static void run_threads(struct mt *mt)
     }
 }
 
+/* ---- two runtimes at once ---- */
+
+static int half_root(void *arg)
+{
+    EXPECT(mt_each(visit_often, arg, CROWD, sizeof(struct visitor)) == 0);
+    return 0;
+}
+
+static void *run_second(void *arg)
+{
+    struct visitor *visitors = arg;
+    mt_run(visitors->room->mt, half_root, visitors);
+    return NULL;
+}
+
+static void run_runtimes(struct mt *mt)
+{
+    for (int i = mt_scale(mt, 20); i > 0; i--) {
+        struct room room = {.mt = mt, .each = 200};
+        struct visitor visitors[2 * CROWD];
+        open_visitors(&room, visitors, 2 * CROWD);
+        pthread_t thread = stress_thread(run_second, visitors + CROWD);
+        mt_run(mt, half_root, visitors);
+        EXPECT(pthread_join(thread, NULL) == 0);
+        EXPECT(room.entered == (int64_t)2 * CROWD * room.each);
+    }
+}
+
 /* ---- deadlines, tries and cancellations ---- */
 
 static int lock_somehow(struct visitor *visitor)
@@ -248,5 +276,6 @@ static void run_last(struct mt *mt)
 MT_MAIN({"one of several workers is inside", run_crowd, 1},
         {"a mutex becomes shared while it is used", run_share, 2},
         {"threads and tasks take turns", run_threads, 1},
+        {"two runtimes share one", run_runtimes, 1},
         {"deadlines and cancellations leak nothing", run_storm, 1},
         {"the last one out frees the memory", run_last, 1});
