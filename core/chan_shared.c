@@ -33,7 +33,7 @@ struct thread_wait {
     atomic_int is_done; /* a futex */
 };
 
-static int thread_wait(struct list *queue, void *value);
+static int thread_wait(struct list *queue, void *value, bool is_first);
 static int task_wait(struct worker *worker,
                      const struct wait_kind *kind,
                      struct weft_chan *chan,
@@ -221,15 +221,26 @@ void weft__shared_leave(struct task *task)
 }
 
 /* Blocks the thread until a partner completes it; the lock is held before, and not afterwards. */
-static int thread_wait(struct list *queue, void *value)
+static int thread_wait(struct list *queue, void *value, bool is_first)
 {
     struct thread_wait wait = {.value = value};
-    list_push_back(queue, &wait.waiter.link);
+    if (is_first) {
+        list_push_front(queue, &wait.waiter.link);
+    } else {
+        list_push_back(queue, &wait.waiter.link);
+    }
     weft__shared_unlock();
     /* acquire: pairs with weft__shared_complete() */
     while (atomic_load_explicit(&wait.is_done, memory_order_acquire) == 0)
         weft__futex_wait(&wait.is_done, 0);
     return wait.status;
+}
+
+int weft__shared_block(struct list *queue, bool is_first)
+{
+    int status = thread_wait(queue, NULL, is_first);
+    weft__shared_lock();
+    return status;
 }
 
 /* Parks the task; the lock is held before, and not afterwards. */
@@ -262,7 +273,7 @@ int weft__shared_send(struct weft_chan *chan, const void *value)
     weft__shared_lock();
     result = weft__shared_send_now(chan, value);
     if (result == -EAGAIN && !worker) {
-        return thread_wait(&chan->senders, (void *)(uintptr_t)value);
+        return thread_wait(&chan->senders, (void *)(uintptr_t)value, false);
     } else if (result == -EAGAIN && worker->current->no_sleep) {
         result = worker->current->no_sleep;
     } else if (result == -EAGAIN) {
@@ -282,7 +293,7 @@ int weft__shared_recv(struct weft_chan *chan, void *ret_value)
     weft__shared_lock();
     result = weft__shared_recv_now(chan, ret_value);
     if (result == -EAGAIN && !worker) {
-        return thread_wait(&chan->receivers, ret_value);
+        return thread_wait(&chan->receivers, ret_value, false);
     } else if (result == -EAGAIN && worker->current->no_sleep) {
         result = worker->current->no_sleep;
     } else if (result == -EAGAIN) {

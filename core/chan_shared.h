@@ -11,6 +11,7 @@
 
 #include <weft/chan.h>
 
+struct list;
 struct task;
 struct waiter;
 struct worker;
@@ -36,6 +37,10 @@ int weft__shared_recv_now(struct weft_chan *chan, void *ret_value);
 /* With the lock held: the waiter, off its queue, has its value or its error. Wakes whoever it is,
  * through the inbox of its worker. */
 void weft__shared_complete(struct waiter *waiter, int status);
+
+/* Blocks the calling plain thread in a queue, in front of all others or behind them, until it is
+ * completed; returns the status. The lock is held before and after. */
+int weft__shared_block(struct list *queue, bool is_first);
 
 /* With the lock held: has the task's wait been completed, so that its waiters mean nothing? */
 bool weft__shared_is_done(const struct waiter *waiter);

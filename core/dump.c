@@ -18,6 +18,7 @@
 #include "core/chan.h"
 #include "core/chan_shared.h"
 #include "core/fdtable.h"
+#include "core/mutex.h"
 #include "core/park.h"
 #include "core/report.h"
 #include "core/runtime.h"
@@ -37,6 +38,7 @@ static void put_remote(struct dump *dump,
 static void put_place(struct text *text, const struct worker *worker);
 static void put_wait(struct dump *dump, const struct task *task);
 static void put_chan(struct dump *dump, const struct task *task, const struct weft_chan *chan);
+static void put_holder(struct dump *dump, const struct task *task, const struct mutex *mutex);
 static void put_cases(struct dump *dump, const struct task *task);
 static void put_case(struct dump *dump, const struct task *task, struct weft_case *which);
 static void put_deadline(struct dump *dump, const struct task *task);
@@ -319,6 +321,7 @@ enum wait_class weft__wait_class(const struct wait_kind *kind)
         {"sleep", WAIT_TIME},
         {"join", WAIT_JOIN},
         {"scope", WAIT_SCOPE},
+        {"mutex", WAIT_MUTEX},
     };
     if (!kind) return WAIT_OTHER;
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
@@ -370,6 +373,9 @@ static void put_wait(struct dump *dump, const struct task *task)
     case WAIT_SCOPE:
         put_site(text, "scope of ", ((const struct scope *)task->wait.object)->site);
         break;
+    case WAIT_MUTEX:
+        put_holder(dump, task, task->wait.object);
+        break;
     case WAIT_OTHER:
         break;
     }
@@ -394,6 +400,32 @@ static void put_chan(struct dump *dump, const struct task *task, const struct we
         put_site(&dump->text, "channel of ", site);
     } else {
         weft__text_put(&dump->text, "done");
+    }
+}
+
+/* As for channels: who got the mutex may have freed it. */
+static void put_holder(struct dump *dump, const struct task *task, const struct mutex *mutex)
+{
+    struct text *text = &dump->text;
+    if (!dump->view.in_signal) {
+        weft__shared_lock();
+    } else if (!weft__shared_try_lock()) {
+        weft__text_put(text, "a mutex");
+        return;
+    }
+    bool is_there = !weft__shared_is_done(&task->wait.waiter);
+    uint64_t word = is_there ? atomic_load_explicit(&mutex->word, memory_order_relaxed) : 0;
+    weft__shared_unlock();
+
+    if (!is_there) {
+        weft__text_put(text, "done");
+    } else if ((word & WORD_HOLDER) == 0) {
+        weft__text_put(text, "of nobody at the moment");
+    } else if (word & WORD_IS_THREAD) {
+        weft__text_put(text, "of a thread");
+    } else {
+        weft__text_put(text, "of task ");
+        weft__text_number(text, word >> WORD_ID_SHIFT);
     }
 }
 

@@ -66,7 +66,16 @@ void weft__dump_all(struct dump *dump);
 void weft__dump_who(struct text *text, const struct task *task);
 
 /* What a sleep is about, for counting and for showing its object. */
-enum wait_class { WAIT_OTHER, WAIT_CHAN, WAIT_SELECT, WAIT_TIME, WAIT_FD, WAIT_JOIN, WAIT_SCOPE };
+enum wait_class {
+    WAIT_OTHER,
+    WAIT_CHAN,
+    WAIT_SELECT,
+    WAIT_TIME,
+    WAIT_FD,
+    WAIT_JOIN,
+    WAIT_SCOPE,
+    WAIT_MUTEX,
+};
 enum wait_class weft__wait_class(const struct wait_kind *kind);
 
 #endif

@@ -343,6 +343,19 @@ void weft__runtime_leave(struct weft_runtime *handle)
     atomic_fetch_sub_explicit(&handle->gate, GATE_ENTRANT, memory_order_release);
 }
 
+/* Under the list's lock, so that it does not go meanwhile. No worker takes that in an operation. */
+void weft__runtimes_wait_for(const struct worker *worker)
+{
+    (void)weft__share_open(); /* runtimes of one worker have not done it */
+    (void)pthread_mutex_lock(&runtimes_lock);
+    for (const struct runtime *runtime = runtimes; runtime; runtime = runtime->next) {
+        for (unsigned i = 0; i < runtime->worker_count; i++) {
+            if (runtime->workers[i] == worker) weft__share_wait(worker);
+        }
+    }
+    (void)pthread_mutex_unlock(&runtimes_lock);
+}
+
 struct weft_runtime *weft_runtime_current(void)
 {
     const struct worker *worker = weft__worker();

@@ -114,6 +114,10 @@ void weft__runtimes_forget(void);
 /* Handles of live runtimes, at most `max`; each is held for the caller. */
 size_t weft__runtimes_hold(struct weft_runtime **ret, size_t max);
 
+/* As weft__share_wait(), for a worker of any runtime, which may be gone, too: then nothing is to be
+ * waited for. Only where the barrier exists. */
+void weft__runtimes_wait_for(const struct worker *worker);
+
 /* -EPERM, or -EOWNERDEAD in a forked child that has not called weft_after_fork_child(). */
 int weft__not_in_task(void);
 

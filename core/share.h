@@ -83,7 +83,7 @@ static inline void weft__expose(struct worker *worker)
 int weft__share_open(void);
 
 /* Returns when no operation of `owner` is under way that began before the call. The caller holds
- * no lock and is in no operation. */
+ * no lock (but weft__runtimes_wait_for(), one that no operation takes) and is in no operation. */
 void weft__share_wait(const struct worker *owner);
 
 /* The two halves of it, with the lock: before the wait, and after it. */

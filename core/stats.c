@@ -32,6 +32,7 @@ static void count_wait(const struct task *task, struct weft_stats *stats)
     case WAIT_SCOPE:
         stats->waiting_join++;
         break;
+    case WAIT_MUTEX:
     case WAIT_OTHER:
         break;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* All of weft: tasks, channels, select, scopes, time, descriptors, hosts. */
+/* All of weft: tasks, channels, select, scopes, mutexes, time, descriptors, hosts. */
 #ifndef WEFT_WEFT_H
 #define WEFT_WEFT_H
 
@@ -13,6 +13,7 @@
 #include <weft/runtime.h>
 #include <weft/scope.h>
 #include <weft/select.h>
+#include <weft/sync.h>
 #include <weft/task.h>
 #include <weft/time.h>
 

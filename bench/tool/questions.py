@@ -107,6 +107,8 @@ def core_rows():
             cores=2),
         Row("wake_p99", "thread to sleeping task, 99 %", "core", "us", "wake", page="threads",
             cores=2),
+        Row("mutex_8", "8 tasks, one mutex, per lock and unlock", "core", "ns", "mutex 8", goal=1,
+            page="threads"),
         Row("scope_0", "scope, open and close", "core", "ns", "scope 0"),
         Row("scope_1", "the same with a time-out", "core", "ns", "scope 1"),
         Row("switch", "bare exchange of stacks", "core", "ns", "switch"),

@@ -23,9 +23,14 @@ static void check_channel_points(struct points *points)
 {
     int value = 7;
     struct weft_ticker ticker;
+    struct weft_mutex mutex = WEFT_MUTEX_INIT;
     struct weft_scope scope;
 
     CHECK_EQ(weft_yield(), -ECANCELED);
+    CHECK_EQ(weft_mutex_lock(&mutex), -ECANCELED);
+    CHECK_EQ(weft_mutex_try_lock(&mutex), 0);
+    CHECK_EQ(weft_mutex_unlock(&mutex), 0);
+    CHECK_EQ(weft_mutex_close(&mutex), 0);
     CHECK_EQ(weft_sleep(0), -ECANCELED);
     CHECK_EQ(weft_sleep(-1), -ECANCELED);
     CHECK_EQ(weft_sleep(WEFT_MSEC), -ECANCELED);

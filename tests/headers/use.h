@@ -75,6 +75,15 @@ static int scopes(int fd)
     return status;
 }
 
+static struct weft_mutex mutex = WEFT_MUTEX_INIT;
+
+static int mutexes(void)
+{
+    struct weft_mutex local = WEFT_MUTEX_INIT;
+    if (weft_mutex_lock(&mutex) < 0 || weft_mutex_try_lock(&local) < 0) return 1;
+    return weft_mutex_unlock(&mutex) + weft_mutex_unlock(&local) + weft_mutex_close(&local);
+}
+
 static int app_main(int argc, char **argv)
 {
     (void)argv;
@@ -86,7 +95,7 @@ static int app_main(int argc, char **argv)
     if (weft_go(eight, 1, 2, 3, 4, 5, 6, 7, 8) < 0) return 1;
     if (say_spawn(&task, "world", 5) < 0) return 1;
 
-    return selects(numbers, numbers.chan, task, argc) + looks(numbers) + scopes(argc);
+    return selects(numbers, numbers.chan, task, argc) + looks(numbers) + scopes(argc) + mutexes();
 }
 
 WEFT_MAIN(app_main);

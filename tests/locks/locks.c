@@ -99,6 +99,39 @@ static void yields(void)
     }
 }
 
+static struct weft_mutex mutex;
+
+static void locks_alone(void)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        must(weft_mutex_lock(&mutex));
+        must(weft_mutex_unlock(&mutex));
+        must(weft_mutex_try_lock(&mutex));
+        must(weft_mutex_unlock(&mutex));
+    }
+}
+
+/* The partner holds it whenever this one comes, and the other way round. */
+static void locks_in_turn(void)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        must(weft_mutex_lock(&mutex));
+        must(weft_yield());
+        must(weft_mutex_unlock(&mutex));
+    }
+}
+
+static int lock_back(void *arg)
+{
+    (void)arg;
+    while (weft_chan_len(there) == 0) {
+        must(weft_mutex_lock(&mutex));
+        must(weft_yield());
+        must(weft_mutex_unlock(&mutex));
+    }
+    return 0;
+}
+
 static int nothing(void *arg)
 {
     (void)arg;
@@ -184,6 +217,13 @@ static int root(void *arg)
     measure("send and receive, stored", false, buffered);
     must(weft_spawn(&partner, yield_back, NULL));
     measure("yield", false, yields);
+    must(weft_chan_send(there, &word));
+    close_both(partner);
+    measure("a mutex", false, locks_alone);
+    open_both(1, 0);
+    must(weft_spawn(&partner, lock_back, NULL));
+    must(weft_yield());
+    measure("a mutex, handed over", false, locks_in_turn);
     must(weft_chan_send(there, &word));
     close_both(partner);
     with_partner("send and receive, handed over", false, rendezvous);
