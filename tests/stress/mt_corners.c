@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Corners of several workers that a storm meets too seldom, each made on purpose: rows 20, 24, 25
+ * and 37 of the semantics with a task on another worker.
+ *
+ * usage: see tests/stress/mt.h
+ */
+#include <weft/host.h>
+
+#include "tests/stress/mt.h"
+
+/* ---- detached children ---- */
+
+static int step_task(void *arg)
+{
+    atomic_int *step = arg;
+    while (atomic_load(step) == 0)
+        (void)weft_yield();
+    return 0;
+}
+
+/* Each child is detached while it lives: nobody can be told of its end. */
+static int detached_root(void *arg)
+{
+    const struct mt *mt = arg;
+    for (int round = mt_scale(mt, 200); round > 0; round--) {
+        atomic_int step = 0;
+        struct weft_scope scope;
+        EXPECT(weft_scope_open_timeout(&scope, 10 * WEFT_SEC) == 0);
+        for (unsigned i = 0; i < 2 * mt->workers; i++) {
+            weft_task child;
+            EXPECT(mt_spawn(&scope, &child, step_task, &step) == 0);
+            EXPECT(weft_detach(child) == 0);
+        }
+        atomic_store(&step, 1);
+        EXPECT(weft_scope_next(&scope, NULL, NULL) == -ESRCH);
+        EXPECT(weft_scope_close(&scope) == 0);
+
+        EXPECT(weft_scope_open_timeout(&scope, 10 * WEFT_SEC) == 0);
+        weft_task last;
+        for (unsigned i = 0; i < mt->workers; i++) {
+            EXPECT(mt_spawn(&scope, &last, step_task, &step) == 0);
+            if (i + 1 < mt->workers) EXPECT(weft_detach(last) == 0);
+        }
+        weft_task told = {0};
+        EXPECT(weft_scope_next(&scope, &told, NULL) == 0 && told.id == last.id);
+        EXPECT(weft_scope_next(&scope, NULL, NULL) == -ESRCH);
+        EXPECT(weft_scope_close(&scope) == 0);
+    }
+    return 0;
+}
+
+static void run_detached(struct mt *mt)
+{
+    mt_run(mt, detached_root, mt);
+}
+
+/* ---- cancels of oneself ---- */
+
+struct twice {
+    struct weft_scope scope;
+    unsigned worker; /* of the owner */
+    atomic_int asked;
+};
+
+static int twice_task(void *arg)
+{
+    struct twice *twice = arg;
+    if (weft_worker_index() != twice->worker) {
+        EXPECT(weft_scope_cancel(&twice->scope) == 0);
+        atomic_fetch_add(&twice->asked, 1);
+    }
+    return 0;
+}
+
+/* The owner cancels a scope that a child elsewhere has cancelled, but has not heard of it yet. */
+static int twice_root(void *arg)
+{
+    const struct mt *mt = arg;
+    for (int round = mt_scale(mt, 200); round > 0; round--) {
+        struct twice twice = {.worker = weft_worker_index()};
+        EXPECT(weft_scope_open(&twice.scope) == 0);
+        for (unsigned i = 0; i < mt->workers; i++)
+            EXPECT(mt_spawn(&twice.scope, NULL, twice_task, &twice) == 0);
+        mt_spin_until(&twice.asked, 1);
+        EXPECT(weft_scope_cancel(&twice.scope) == 0);
+        EXPECT(weft_yield() == -ECANCELED);
+        EXPECT(weft_scope_close(&twice.scope) == -ECANCELED);
+    }
+    return 0;
+}
+
+static void run_twice(struct mt *mt)
+{
+    mt_run(mt, twice_root, mt);
+}
+
+static int own_task(void *arg)
+{
+    (void)arg;
+    EXPECT(weft_cancel(weft_self()) == 0);
+    EXPECT(weft_yield() == -ECANCELED);
+    return 0;
+}
+
+/* A task that others may join cancels itself. */
+static int own_root(void *arg)
+{
+    const struct mt *mt = arg;
+    for (int round = mt_scale(mt, 200); round > 0; round--) {
+        struct weft_scope scope;
+        EXPECT(weft_scope_open(&scope) == 0);
+        for (unsigned i = 0; i < 2 * mt->workers; i++)
+            EXPECT(mt_spawn(&scope, NULL, own_task, NULL) == 0);
+        EXPECT(weft_scope_close(&scope) == 0);
+    }
+    return 0;
+}
+
+static void run_own(struct mt *mt)
+{
+    mt_run(mt, own_root, mt);
+}
+
+MT_MAIN({"who detaches a child is not told of it", run_detached, 1},
+        {"a scope is cancelled twice", run_twice, 2},
+        {"a task cancels itself", run_own, 1});
