@@ -160,10 +160,12 @@ __attribute__((noinline)) static void finish_shared(struct worker *worker, struc
         given = true;
     }
     unsigned remote = atomic_fetch_or_explicit(&task->remote, REMOTE_ENDED, memory_order_relaxed);
+    /* who detached it has told its scope: it is not counted twice */
+    if (remote & REMOTE_DETACHED) task_set_flag(task, TASK_DETACHED);
     if (unlikely(task->flags & TASK_ROOT)) finish_root(worker, task->result);
     forget_marks(task);
     if (task->flags & TASK_SPREAD) weft__spread_ended(worker);
-    bool taken = given || task->flags & TASK_DETACHED || remote & REMOTE_DETACHED;
+    bool taken = given || task->flags & TASK_DETACHED;
     if (task->home) weft__scope_child_ended(worker, task, taken);
     if (taken) {
         task->home = NULL;
