@@ -171,6 +171,21 @@ int weft_detach(weft_task handle)
     return is_mine ? 0 : detach_shared(worker, handle);
 }
 
+/* Of a task that is shared, and runs on this worker: true if it was there to be cancelled. What it
+ * calls next fails, as if it were private. */
+static bool cancel_shared_here(struct worker *worker, weft_task handle)
+{
+    core_enter(worker);
+    weft__shared_lock();
+    struct task *target = task_of_handle(handle);
+    bool is_here =
+        target && weft__task_is_here(worker, target) && weft__task_worker(target) == worker;
+    if (is_here && !weft__task_has_ended(target)) weft__task_cancel(target);
+    weft__shared_unlock();
+    core_leave(worker);
+    return is_here;
+}
+
 int weft_cancel(weft_task handle)
 {
     struct worker *worker = weft__worker();
@@ -181,5 +196,6 @@ int weft_cancel(weft_task handle)
     bool is_mine = weft__task_is_mine(worker, target);
     if (likely(is_mine)) weft__task_cancel(target);
     core_leave(worker);
-    return is_mine ? 0 : weft__cancel_from_elsewhere(handle);
+    if (likely(is_mine) || cancel_shared_here(worker, handle)) return 0;
+    return weft__cancel_from_elsewhere(handle);
 }
