@@ -5,6 +5,8 @@
  *
  * usage: see tests/stress/mt.h
  */
+#include <poll.h>
+
 #include <weft/host.h>
 
 #include "tests/stress/mt.h"
@@ -122,6 +124,82 @@ static void run_own(struct mt *mt)
     mt_run(mt, own_root, mt);
 }
 
+/* ---- in a host's loop ---- */
+
+struct hosted {
+    atomic_int are_spawned;
+    atomic_int started;
+    atomic_int is_over;
+};
+
+enum { HOSTED_CHILDREN = 64 };
+
+static int hosted_child(void *arg)
+{
+    struct hosted *hosted = arg;
+    atomic_fetch_add(&hosted->started, 1);
+    return 0;
+}
+
+/* Computes until all its children but those of the last batch have started elsewhere. */
+static int hosted_parent(void *arg)
+{
+    struct hosted *hosted = arg;
+    EXPECT(weft_worker_index() == 1);
+    for (int i = 0; i < HOSTED_CHILDREN; i++)
+        EXPECT(weft_spawn(NULL, hosted_child, hosted) == 0);
+    atomic_store(&hosted->are_spawned, 1);
+    mt_spin_until(&hosted->started, 16);
+    atomic_store(&hosted->is_over, 1);
+    return 0;
+}
+
+static int hosted_sleeper(void *arg)
+{
+    struct hosted *hosted = arg;
+    while (atomic_load(&hosted->is_over) == 0)
+        if (weft_sleep(1000 * WEFT_SEC) < 0) break;
+    return 0;
+}
+
+/* Turns its loop when it is told to, and only then, once the children are there. */
+static void hosted_round(struct weft_runtime *runtime, struct hosted *hosted)
+{
+    struct weft_spawn_options options = WEFT_SPAWN_OPTIONS_INIT;
+    options.placement = WEFT_SPREAD; /* in turn */
+    EXPECT(weft_runtime_spawn(runtime, NULL, &options, hosted_sleeper, hosted) == 0);
+    EXPECT(weft_runtime_spawn(runtime, NULL, &options, hosted_parent, hosted) == 0);
+    while (atomic_load(&hosted->are_spawned) == 0)
+        EXPECT(weft_host_dispatch(runtime) == 0);
+    EXPECT(weft_host_dispatch(runtime) == 0);
+    for (int i = 0; i < 1000 && atomic_load(&hosted->is_over) == 0; i++) {
+        struct pollfd request = {.fd = weft_host_fd(runtime), .events = POLLIN};
+        int timeout_ms = weft_host_timeout_ms(runtime);
+        int limit_ms = timeout_ms >= 0 && timeout_ms < 100 ? timeout_ms : 100;
+        bool is_wanted = poll(&request, 1, limit_ms) > 0 || limit_ms == timeout_ms;
+        if (is_wanted) EXPECT(weft_host_dispatch(runtime) == 0);
+        if (!EXPECT(i < 50)) atomic_store(&hosted->started, 16);
+    }
+}
+
+/* The worker in the host's loop has nothing to do, and takes what another one cannot run. */
+static void run_hosted(struct mt *mt)
+{
+    if (mt->workers < 2 || !mt_steals(mt)) return;
+    for (int round = mt_scale(mt, 20); round > 0; round--) {
+        struct weft_config config = mt_config(mt);
+        struct weft_runtime *runtime = NULL;
+        int result = weft_attach(&runtime, &config, NULL);
+        if (result == -ENOTSUP) return;
+        if (!EXPECT(result == 0)) return;
+        struct hosted hosted = {0};
+        hosted_round(runtime, &hosted);
+        EXPECT(weft_detach_loop(runtime) == 0);
+        EXPECT(atomic_load(&hosted.started) >= HOSTED_CHILDREN);
+    }
+}
+
 MT_MAIN({"who detaches a child is not told of it", run_detached, 1},
         {"a scope is cancelled twice", run_twice, 2},
-        {"a task cancels itself", run_own, 1});
+        {"a task cancels itself", run_own, 1},
+        {"a host takes its share", run_hosted, 2});
