@@ -24,7 +24,8 @@ static const struct wait_kind join_wait = {.name = "join", .abandon = join_aband
 
 bool weft__task_has_ended(const struct task *target)
 {
-    if (!is_shared(&target->shared)) return target->state == TASK_ENDED;
+    /* also while it is only asked for: then its worker asks, and it may have ended privately */
+    if (!is_settled(&target->shared)) return target->state == TASK_ENDED;
     /* relaxed: the lock is held */
     return atomic_load_explicit(&target->remote, memory_order_relaxed) & REMOTE_ENDED;
 }

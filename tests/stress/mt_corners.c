@@ -199,7 +199,67 @@ static void run_hosted(struct mt *mt)
     }
 }
 
+/* ---- an end that was private ---- */
+
+struct ended {
+    weft_task task;
+    atomic_int round; /* the task is there, and has ended */
+    atomic_int done;
+    int rounds;
+};
+
+static int ended_task(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+/* On another worker, which shares the task by detaching it. */
+static int ended_rival(void *arg)
+{
+    struct ended *ended = arg;
+    for (int round = 1; round <= ended->rounds; round++) {
+        mt_spin_until(&ended->round, round);
+        (void)weft_detach(ended->task); /* -ESRCH: the other was faster */
+        atomic_store(&ended->done, round);
+    }
+    return 0;
+}
+
+/* A select finds a task that has ended, or that it is gone, while another worker shares it. */
+static int ended_root(void *arg)
+{
+    struct mt *mt = arg;
+    struct ended ended = {.rounds = mt_scale(mt, 2000)};
+    struct weft_scope scope;
+    EXPECT(weft_scope_open(&scope) == 0);
+    EXPECT(mt_spawn(&scope, NULL, ended_task, NULL) == 0); /* on this worker */
+    EXPECT(mt_spawn(&scope, NULL, ended_rival, &ended) == 0);
+    for (int round = 1; round <= ended.rounds; round++) {
+        EXPECT(weft_spawn(&ended.task, ended_task, NULL) == 0);
+        (void)weft_yield();
+        weft_task task = ended.task;
+        atomic_store(&ended.round, round);
+        mt_spin(stress_random(&mt->random) % 500);
+        int result = -1;
+        int status = -1;
+        struct weft_case cases[] = {weft_case_joined(task, &result, &status),
+                                    weft_case_after(2 * WEFT_SEC, NULL)};
+        if (!EXPECT(weft_select_from(cases, 2, WEFT_ORDERED) == 0)) break;
+        EXPECT((status == 0 && result == 7) || status == -ESRCH);
+        mt_spin_until(&ended.done, round);
+    }
+    atomic_store(&ended.round, ended.rounds);
+    return weft_scope_close(&scope);
+}
+
+static void run_ended(struct mt *mt)
+{
+    if (!mt->is_shuffled) mt_run(mt, ended_root, mt);
+}
+
 MT_MAIN({"who detaches a child is not told of it", run_detached, 1},
         {"a scope is cancelled twice", run_twice, 2},
         {"a task cancels itself", run_own, 1},
-        {"a host takes its share", run_hosted, 2});
+        {"a host takes its share", run_hosted, 2},
+        {"a select sees an end that was private", run_ended, 2});
