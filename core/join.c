@@ -10,6 +10,7 @@
 #include "core/chan_shared.h"
 #include "core/park.h"
 #include "core/runtime.h"
+#include "core/scope.h"
 #include "core/share.h"
 #include "core/task.h"
 
@@ -131,8 +132,11 @@ static void detach_private(struct task *target)
         weft__task_release(target);
         return;
     }
+    bool is_locked = weft__scope_is_shared(target->home);
+    if (unlikely(is_locked)) weft__shared_lock();
     if (!(target->flags & TASK_DETACHED) && target->home) target->home->joinable--;
     task_set_flag(target, TASK_DETACHED);
+    if (unlikely(is_locked)) weft__shared_unlock();
 }
 
 /* Since it was spawned. Of a shared task, whose flags its worker may be changing. */

@@ -78,6 +78,13 @@ static inline bool scope_is_cancelled(const struct scope *scope)
            atomic_load_explicit(&scope->is_asked, memory_order_relaxed);
 }
 
+/* Does the lock guard its lists and counts? NULL: the root scope, which has none. A private child's
+ * home may be shared. */
+static inline bool weft__scope_is_shared(const struct scope *scope)
+{
+    return scope && atomic_load_explicit(&scope->shared, memory_order_relaxed) != 0; /* PRIVATE */
+}
+
 /* All below are called in an operation of the worker, and take the lock where it is needed.
  *
  * Recomputes interrupt and no_sleep of one task of the calling worker; wakes it if that interrupts

@@ -227,7 +227,8 @@ void weft__task_drop(struct task *task)
 void weft__task_release(struct task *task)
 {
     bool was_shared = is_shared(&task->shared);
-    if (was_shared) weft__shared_lock();
+    bool is_locked = was_shared || weft__scope_is_shared(task->home);
+    if (is_locked) weft__shared_lock();
     if (unlikely(task->home)) {
         if (list_node_is_linked(&task->sibling)) { /* it waited for a join */
             list_remove(&task->sibling);
@@ -237,7 +238,7 @@ void weft__task_release(struct task *task)
     }
     if (unlikely(task->flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) weft__task_forsake(task);
     if (!was_shared || leaves_inbox(task)) weft__record_free(task);
-    if (was_shared) weft__shared_unlock();
+    if (is_locked) weft__shared_unlock();
 }
 
 /* Of a shared task: nothing is left of it but its record, which becomes private again in its own

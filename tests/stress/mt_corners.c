@@ -258,8 +258,55 @@ static void run_ended(struct mt *mt)
     if (!mt->is_shuffled) mt_run(mt, ended_root, mt);
 }
 
+/* ---- children of two kinds ---- */
+
+enum { KIN = 12 };
+
+static int kin_task(void *arg)
+{
+    uint64_t random = (uintptr_t)arg;
+    mt_spin(stress_random(&random) % 300);
+    return 0;
+}
+
+/* Some children are on other workers, and end while the parent joins and detaches its own. */
+static int kin_root(void *arg)
+{
+    struct mt *mt = arg;
+    for (int round = mt_scale(mt, 3000); round > 0; round--) {
+        weft_task own[KIN];
+        weft_task others[KIN];
+        struct weft_scope scope;
+        EXPECT(weft_scope_open_timeout(&scope, 20 * WEFT_SEC) == 0);
+        for (int i = 0; i < KIN; i++)
+            EXPECT(weft_scope_spawn(&scope, &own[i], kin_task, NULL) == 0);
+        for (int i = 0; i < KIN; i++) {
+            void *seed = (void *)(uintptr_t)mt_seed(mt);
+            EXPECT(mt_spawn(&scope, &others[i], kin_task, seed) == 0);
+        }
+        (void)weft_yield();
+        for (int i = 0; i < KIN; i++) {
+            int result = i % 2 ? weft_detach(own[i]) : weft_join(own[i], NULL);
+            EXPECT(result == 0);
+        }
+        int told = 0;
+        int result = 0;
+        while ((result = weft_scope_next(&scope, NULL, NULL)) == 0)
+            told++;
+        if (!EXPECT(result == -ESRCH && told == KIN)) (void)printf("# %d %d\n", result, told);
+        EXPECT(weft_scope_close(&scope) == 0);
+    }
+    return 0;
+}
+
+static void run_kin(struct mt *mt)
+{
+    mt_run(mt, kin_root, mt);
+}
+
 MT_MAIN({"who detaches a child is not told of it", run_detached, 1},
         {"a scope is cancelled twice", run_twice, 2},
         {"a task cancels itself", run_own, 1},
         {"a host takes its share", run_hosted, 2},
-        {"a select sees an end that was private", run_ended, 2});
+        {"a select sees an end that was private", run_ended, 2},
+        {"children here and elsewhere end", run_kin, 1});
