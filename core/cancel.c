@@ -51,12 +51,12 @@ static bool runs_here(const struct worker *worker, const struct task *task)
 
 void weft__scope_cancel(struct worker *worker, struct scope *scope)
 {
-    if (scope_is_cancelled(scope)) return;
+    if (scope_flags(scope) & SCOPE_CANCELLED) return;
     lock_walk(worker);
-    if (likely(runs_here(worker, scope->owner))) {
+    if (likely(runs_here(worker, scope->owner))) { /* also if the mail that asks is under way */
         scope_set_flags(scope, scope_flags(scope) | SCOPE_CANCELLED);
         walk(worker, scope->owner, scope->parent);
-    } else {
+    } else if (!scope_is_cancelled(scope)) {
         atomic_store_explicit(&scope->is_asked, true, memory_order_relaxed);
         weft__mail(scope->owner, REMOTE_WALK);
     }

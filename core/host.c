@@ -21,6 +21,7 @@
 #include "core/report.h"
 #include "core/runtime.h"
 #include "core/share.h"
+#include "core/steal.h"
 #include "core/time.h"
 
 enum {
@@ -221,6 +222,7 @@ static void pass(struct runtime *runtime)
     core_enter(worker);
     weft__worker_turn(worker, 0);
     bool is_idle = ready_is_empty(&worker->ready);
+    if (!is_idle && runtime->has_many) weft__steal_hand_on(worker); /* somebody else shall watch */
     if (!is_idle) weft__run_ready(worker);
     core_leave(worker);
     settle(runtime, is_idle && is_late);
@@ -240,12 +242,23 @@ static void settle(struct runtime *runtime, bool was_quiet)
     if (runtime->host.native) weft__backend.schedule(worker->backend_state, wanted_ns);
 }
 
+/* The next deadline, or, for one that watches, its next look. */
+static int64_t next_of(struct worker *worker, int64_t timeout_ns)
+{
+    int64_t next_ns = weft__timers_next(&worker->timers);
+    if (!worker->runtime->has_many) return next_ns;
+    int64_t end_ns = time_after(weft__backend.now_ns(worker->backend_state), timeout_ns);
+    return end_ns < next_ns ? end_ns : next_ns;
+}
+
 static int64_t next_turn(struct runtime *runtime, bool was_quiet)
 {
     struct worker *worker = &runtime->worker;
     runtime->host.quiet_until_ns = 0;
     if (!ready_is_empty(&worker->ready)) return AT_ONCE;
+    core_enter(worker); /* it may take over a chunk, or drop a task */
     int64_t timeout_ns = weft__idle_timeout(worker);
+    core_leave(worker);
     if (timeout_ns == 0) return AT_ONCE;
 
     weft__idle_trim(worker, timeout_ns);
@@ -255,7 +268,7 @@ static int64_t next_turn(struct runtime *runtime, bool was_quiet)
         if (is_idle && runtime->host.native) weft__fds_rest(worker);
         return INT64_MAX;
     }
-    if (!runtime->settings.is_virtual) return weft__timers_next(&worker->timers);
+    if (!runtime->settings.is_virtual) return next_of(worker, timeout_ns);
     if (was_quiet) {
         weft__idle_jump(worker);
         return AT_ONCE;

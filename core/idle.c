@@ -172,13 +172,19 @@ static int look(struct worker *worker, struct weft_event *events, int capacity)
     return weft__backend.poll(worker->backend_state, 0, events, capacity);
 }
 
+/* The first worker only, which is the only one that may ask. */
+static bool is_in_host(const struct worker *worker)
+{
+    return worker->index == 0 && worker->runtime->host.is_attached;
+}
+
 /* Once after a task has run: who found nothing sleeps next. Not when all shall end, which is found
  * out at rest. */
 static bool shall_spin(const struct worker *worker)
 {
     const struct runtime *runtime = worker->runtime;
     if (likely(runtime->settings.config.spin_ns == 0) || runtime->settings.is_virtual) return false;
-    if (runtime->host.is_attached || runtime_is_cancelled(runtime)) return false;
+    if (is_in_host(worker) || runtime_is_cancelled(runtime)) return false;
     return worker_slices(worker) != worker->spun_slices;
 }
 
@@ -221,7 +227,7 @@ int weft__idle_poll(struct worker *worker,
 
     worker->polls++;
     timeout_ns = trim_or_nap(worker, timeout_ns);
-    bool has_many = worker->runtime->has_many && !worker->runtime->host.is_attached;
+    bool has_many = worker->runtime->has_many && !is_in_host(worker);
     if (has_many) timeout_ns = weft__crew_rest(worker, timeout_ns);
     core_leave(worker);
     /* seq_cst, and seq_cst below: pairs with weft__inbox_push() */

@@ -25,7 +25,8 @@ static const struct wait_kind join_wait = {.name = "join", .abandon = join_aband
 
 bool weft__task_has_ended(const struct task *target)
 {
-    if (!is_shared(&target->shared)) return target->state == TASK_ENDED;
+    /* also while it is only asked for: then its worker asks, and it may have ended privately */
+    if (!is_settled(&target->shared)) return target->state == TASK_ENDED;
     /* relaxed: the lock is held */
     return atomic_load_explicit(&target->remote, memory_order_relaxed) & REMOTE_ENDED;
 }
@@ -128,10 +129,10 @@ int weft_join(weft_task handle, int *ret_result)
 /* It counts no more among those that its scope can join. */
 static void leave_joinable(struct task *target)
 {
-    bool is_remote = task_is_remote(target);
-    if (unlikely(is_remote)) weft__shared_lock();
+    bool needs_lock = scope_lists_with_lock(target);
+    if (unlikely(needs_lock)) weft__shared_lock();
     scope_part(target->home, target)->joinable--;
-    if (unlikely(is_remote)) weft__shared_unlock();
+    if (unlikely(needs_lock)) weft__shared_unlock();
 }
 
 static void detach_private(struct task *target)
@@ -182,6 +183,21 @@ int weft_detach(weft_task handle)
     return is_mine ? 0 : detach_shared(worker, handle);
 }
 
+/* Of a task that is shared, and runs on this worker: true if it was there to be cancelled. What it
+ * calls next fails, as if it were private. */
+static bool cancel_shared_here(struct worker *worker, weft_task handle)
+{
+    core_enter(worker);
+    weft__shared_lock();
+    struct task *target = task_of_handle(handle);
+    bool is_here =
+        target && weft__task_is_here(worker, target) && weft__task_worker(target) == worker;
+    if (is_here && !weft__task_has_ended(target)) weft__task_cancel(target);
+    weft__shared_unlock();
+    core_leave(worker);
+    return is_here;
+}
+
 int weft_cancel(weft_task handle)
 {
     struct worker *worker = weft__worker();
@@ -192,5 +208,6 @@ int weft_cancel(weft_task handle)
     bool is_mine = weft__task_is_mine(worker, target);
     if (likely(is_mine)) weft__task_cancel(target);
     core_leave(worker);
-    return is_mine ? 0 : weft__cancel_from_elsewhere(handle);
+    if (likely(is_mine) || cancel_shared_here(worker, handle)) return 0;
+    return weft__cancel_from_elsewhere(handle);
 }

@@ -100,6 +100,15 @@ static inline bool scope_is_cancelled(const struct scope *scope)
            atomic_load_explicit(&scope->is_asked, memory_order_relaxed);
 }
 
+/* Must who touches what its home scope lists of this child hold the lock? Also of a private one. */
+static inline bool scope_lists_with_lock(const struct task *child)
+{
+    const struct scope *home = child->home;
+    if (__builtin_expect(!home, 1)) return false;
+    return task_is_remote(child) ||
+           atomic_load_explicit(&home->shared, memory_order_relaxed) != 0; /* PRIVATE */
+}
+
 /* All below are called in an operation of the worker, and take the lock where it is needed.
  *
  * Recomputes interrupt and no_sleep of one task of the calling worker; wakes it if that interrupts

@@ -164,10 +164,12 @@ __attribute__((noinline)) static void finish_shared(struct worker *worker, struc
         given = true;
     }
     unsigned remote = atomic_fetch_or_explicit(&task->remote, REMOTE_ENDED, memory_order_relaxed);
+    /* who detached it has told its scope: it is not counted twice */
+    if (remote & REMOTE_DETACHED) task_set_flag(task, TASK_DETACHED);
     if (unlikely(task->flags & TASK_ROOT)) finish_root(worker, task->result);
     forget_marks(task);
     if (task->flags & TASK_SPREAD) weft__spread_ended(worker);
-    bool taken = given || task->flags & TASK_DETACHED || remote & REMOTE_DETACHED;
+    bool taken = given || task->flags & TASK_DETACHED;
     if (task->home) weft__scope_child_ended(worker, task, taken);
     if (taken) {
         task->home = NULL;
@@ -229,7 +231,7 @@ void weft__task_drop(struct task *task)
 void weft__task_release(struct task *task)
 {
     bool was_shared = is_shared(&task->shared);
-    bool needs_lock = was_shared || task_is_remote(task);
+    bool needs_lock = was_shared || scope_lists_with_lock(task);
     if (needs_lock) weft__shared_lock();
     if (unlikely(task->home)) {
         if (list_node_is_linked(&task->sibling)) { /* it waited for a join */

@@ -185,7 +185,8 @@ void weft__worker_turn(struct worker *worker, int64_t timeout_ns)
  */
 static bool shall_poll(const struct worker *worker, int64_t timeout_ns)
 {
-    if (worker->runtime->host.is_attached) return true; /* tells its loop that a wake-up arrived */
+    /* tells the host's loop that a wake-up arrived */
+    if (worker->index == 0 && worker->runtime->host.is_attached) return true;
     if (worker->fd_armed == 0 && timeout_ns == 0) return false;
     return ready_is_empty(&worker->ready) || worker_slices(worker) >= worker->served_slices;
 }

@@ -127,6 +127,8 @@ struct closing {
     int fd;
     bool releases; /* weft_release(): the number stays */
     atomic_int closed;
+    atomic_int ends;      /* waiters that were told of the connection's end instead */
+    atomic_llong took_ns; /* the close */
     struct waiter {
         struct closing *closing;
         uint64_t random;
@@ -161,7 +163,8 @@ static int waiter_task(void *arg)
     struct waiter *waiter = arg;
     mt_delay(&waiter->random);
     int status = waiter_wait(waiter);
-    EXPECT(status == -EBADF || (waiter->closing->releases && status >= 0));
+    if (status >= 0) atomic_fetch_add(&waiter->closing->ends, 1);
+    EXPECT(status == -EBADF || status >= 0);
     return 0;
 }
 
@@ -171,7 +174,9 @@ static int closer_task(void *arg)
     struct closing *closing = closer->closing;
     mt_delay(&closer->random);
     if (stress_random(&closer->random) % 2 == 0) (void)weft_sleep(20 * WEFT_USEC);
+    int64_t start_ns = weft_now();
     int status = closing->releases ? weft_release(closing->fd) : weft_close(closing->fd);
+    if (status == 0) atomic_store(&closing->took_ns, weft_now() - start_ns);
     EXPECT(status == 0 || status == -EBADF); /* the other one is at it */
     if (status == 0) atomic_fetch_add(&closing->closed, 1);
     return 0;
@@ -187,6 +192,7 @@ static void closing_round(struct closing *closing)
     if (!EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0)) return;
     closing->fd = fds[0];
     atomic_store(&closing->closed, 0);
+    atomic_store(&closing->ends, 0);
     EXPECT(weft_scope_open(&scope) == 0);
     for (int i = 0; i < WAITERS; i++) {
         closing->waiters[i] = (struct waiter){closing, mt_seed(closing->mt), i};
@@ -203,6 +209,9 @@ static void closing_round(struct closing *closing)
     EXPECT(closed == 1 || (closing->releases && closed == count));
     if (closing->releases) EXPECT(weft_close(fds[1]) == 0);
     EXPECT(weft_scope_close(&scope) == 0);
+    /* A connection whose close takes long is shut down before all have heard of it. */
+    bool was_shut = atomic_load(&closing->took_ns) >= 10 * WEFT_MSEC;
+    EXPECT(closing->releases || was_shut || atomic_load(&closing->ends) == 0);
     EXPECT(weft_close(closing->releases ? fds[0] : fds[1]) == 0);
 }
 

@@ -103,7 +103,8 @@ static void run_herd(struct mt *mt)
         struct herd herd = {.mt = mt};
         mt_run(mt, herd_root, &herd);
         EXPECT(atomic_load(&herd.places.ran) == HERD);
-        EXPECT(!mt_steals(mt) || places_count(&herd.places) > 1);
+        EXPECT(!mt_steals(mt) || atomic_load(&herd.elsewhere) >= HERD / 2);
+        (void)places_count(&herd.places);
     }
 }
 
