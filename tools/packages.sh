@@ -27,6 +27,10 @@ test  curl                                    curl
 test  git                                     git
 test  spin                                    spin
 bench python3                                 python3
+peers c++                                     g++
+peers /usr/include/boost/fiber/all.hpp        libboost-fiber-dev
+peers /usr/include/st.h                       libst-dev
+peers /usr/include/liburing.h                 liburing-dev
 test  valgrind                                valgrind
 test  /usr/include/uv.h                       libuv1-dev
 full  valgrind                                valgrind
@@ -53,6 +57,11 @@ packages_missing() {
 
 # Makes sure that the sets given are there, or explains what to type and exits.
 packages_need() {
+    packages_get "$@" || exit 1
+}
+
+# The same, but false instead of the exit.
+packages_get() {
     missing=$(packages_missing "$@")
     [ -n "$missing" ] || return 0
     install="apt-get install -y --no-install-recommends --no-upgrade $missing"
@@ -77,7 +86,7 @@ packages_need() {
     [ -n "$reason" ] || return 0
 
     printf 'weft: %s %s. Type:\n    %s\n' "$missing" "$reason" "sudo $install" >&2
-    exit 1
+    return 1
 }
 
 # Runs $install for the sets given, unless it would upgrade something that is here already.

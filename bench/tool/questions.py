@@ -22,6 +22,7 @@ class Row:
     is_quick: bool = True  # --quick asks it as well
     cores: int = 1  # how many it needs, when it has one worker
     goal: float = 0  # how many times better than the better of Go and tokio; 0: none set
+    scaling: float = 0  # how many times faster than one worker two should be; 0: none set
     is_shown: bool = True  # in tables; if not, only in curves
     without: tuple = ()  # who is not asked, though it could answer
 
@@ -101,6 +102,8 @@ def core_rows():
         command="skynet -n {x}", key="skynet",
     )
     rows += [
+        Row("tree_0", "tree of 20,000 leaves of arithmetic", "core", "ms", "tree 0", scaling=1.7),
+        Row("tree_1", "20,000 leaves, spawned by one task", "core", "ms", "tree 1", scaling=1.7),
         Row("stream", "thread to task, capacity 1,024, per item", "core", "ns", "stream 1024",
             key="stream_1024", page="threads", cores=2),
         Row("wake_p50", "thread to sleeping task, median", "core", "us", "wake", page="threads",

@@ -60,6 +60,21 @@ def net_goals(report, is_noisy):
     return found
 
 
+def scaling_goals(report, wefts):
+    """Of rows that arithmetic decides: two workers of WEFTS beside one, in the same rounds."""
+    of_workers = {report.workers[name]: name for name in wefts}
+    if 1 not in of_workers or 2 not in of_workers:
+        return []
+    found = []
+    for row in report.rows:
+        wanted = row.get("scaling")  # an older run has no such field
+        factor = paired(report, row, of_workers[2], of_workers[1]) if wanted else None
+        if factor:
+            found.append((row["title"] + "; 2 workers", report.titles[of_workers[1]], factor,
+                          wanted, factor >= wanted))
+    return found
+
+
 def kept(report):
     """The least part of its schedule that the load kept at a fixed rate, or None."""
     parts = []
@@ -85,6 +100,7 @@ def all_goals(report):
             count = report.workers[weft]
             title = row["title"] + (f"; {count} workers" if count > 1 else "")
             found.append((title, "; ".join(beside), one["factor"], one["goal"], one["is_reached"]))
+    found += scaling_goals(report, wefts)
     for one in net_goals(report, machine.remarks(report.data["noise"])):
         title = f"{one['row']['title']}: {report.titles[one['weft']]}"
         found.append((title, report.titles[one["plain"]], one["factor"], one["goal"],

@@ -155,6 +155,29 @@ static int64_t ring_round(int64_t count, int64_t tasks)
     return elapsed_ns;
 }
 
+static int64_t mutex_round(int64_t count, int64_t tasks)
+{
+    fibers::mutex mutex;
+    std::vector<fibers::fiber> fibers;
+    int64_t counter = 0;
+    int64_t start_ns = bench_ns();
+    for (int64_t i = 0; i < tasks; i++) {
+        fibers.emplace_back([&mutex, &counter, share = (count + i) / tasks] {
+            for (int64_t j = 0; j < share; j++) {
+                mutex.lock();
+                counter++;
+                mutex.unlock();
+            }
+        });
+    }
+    for (auto &fiber : fibers) {
+        fiber.join();
+    }
+    int64_t elapsed_ns = bench_ns() - start_ns;
+    BENCH_CHECK(counter == count);
+    return elapsed_ns;
+}
+
 static int64_t startup_round(int64_t, int64_t)
 {
     fibers::fiber([] {}).join();
@@ -169,6 +192,7 @@ static struct bench questions[] = {
     {"pipe", BENCH_NS, 1000000, -1, 0, pipe_round},
     {"crowd", BENCH_NS, 1000000, -1, 64, crowd_round},
     {"ring", BENCH_NS, 500000, -1, 1000, ring_round},
+    {"mutex", BENCH_NS, 5000000, -1, 8, mutex_round},
 };
 
 int main(int argc, char **argv)

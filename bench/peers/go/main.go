@@ -21,6 +21,9 @@ import (
 const (
 	branches = 10
 	each     = 4
+
+	treeBranches = 8
+	leafSteps    = 2000
 )
 
 type question struct {
@@ -369,6 +372,101 @@ func skynetRound(count, _ int64) time.Duration {
 	return elapsed
 }
 
+// Its own number, after a chain of steps that is never 0.
+func leaf(number int64) int64 {
+	state := uint64(number) + 1
+	for i := 0; i < leafSteps; i++ {
+		state ^= state << 13
+		state ^= state >> 7
+		state ^= state << 17
+	}
+	if state == 0 {
+		number++
+	}
+	return number
+}
+
+func tree(first, count int64) int64 {
+	if count == 1 {
+		return leaf(first)
+	}
+	var group sync.WaitGroup
+	var sums [treeBranches]int64
+	for i := int64(0); i < treeBranches; i++ {
+		i, from, part := i, first, (count+i)/treeBranches
+		first += part
+		if part == 0 {
+			continue
+		}
+		group.Add(1)
+		go func() {
+			sums[i] = tree(from, part)
+			group.Done()
+		}()
+	}
+	group.Wait()
+	sum := int64(0)
+	for _, part := range sums {
+		sum += part
+	}
+	return sum
+}
+
+func row(count int64) int64 {
+	var group sync.WaitGroup
+	sums := make([]int64, count)
+	group.Add(int(count))
+	for i := range sums {
+		i := i
+		go func() {
+			sums[i] = leaf(int64(i))
+			group.Done()
+		}()
+	}
+	group.Wait()
+	sum := int64(0)
+	for _, part := range sums {
+		sum += part
+	}
+	return sum
+}
+
+func treeRound(count, shape int64) time.Duration {
+	begin := now()
+	sum := int64(0)
+	if shape == 0 {
+		sum = tree(0, count)
+	} else {
+		sum = row(count)
+	}
+	elapsed := now() - begin
+	check(sum == count*(count-1)/2, "sum")
+	return elapsed
+}
+
+func mutexRound(count, tasks int64) time.Duration {
+	var mutex sync.Mutex
+	var group sync.WaitGroup
+	counter := int64(0)
+	group.Add(int(tasks))
+	begin := now()
+	for i := int64(0); i < tasks; i++ {
+		share := (count + i) / tasks
+		go func() {
+			for j := int64(0); j < share; j++ {
+				mutex.Lock()
+				counter++
+				mutex.Unlock()
+			}
+			group.Done()
+		}()
+	}
+	group.Wait()
+	elapsed := now() - begin
+	check(counter == count, "counter")
+	return elapsed
+}
+
 func sleepersRound(count, _ int64) time.Duration {
 	var group sync.WaitGroup
 	begin := cpu()
@@ -432,6 +530,8 @@ var questions = map[string]question{
 	"ring":       {"ns", 1000000, -1, true, 1000, ringRound},
 	"sieve":      {"ms", 2000, -1, false, 0, sieveRound},
 	"skynet":     {"ms", 1000000, 0, false, 0, skynetRound},
+	"tree":       {"ms", 20000, 2000, true, 0, treeRound},
+	"mutex":      {"ns", 5000000, -1, true, 8, mutexRound},
 	"sleepers":   {"ms", 100000, 0, false, 0, sleepersRound},
 	"stream":     {"ns", 500000, -1, true, 1024, streamRound},
 }

@@ -396,6 +396,48 @@ static int64_t skynet_round(int64_t count, int64_t parameter)
     return elapsed_ns;
 }
 
+/* ---- mutex ---- */
+
+struct counting {
+    st_mutex_t mutex;
+    int64_t *counter;
+    int64_t count;
+};
+
+static void *count_locked(void *arg)
+{
+    struct counting *counting = arg;
+    for (int64_t i = 0; i < counting->count; i++) {
+        BENCH_CHECK(st_mutex_lock(counting->mutex) == 0);
+        (*counting->counter)++;
+        BENCH_CHECK(st_mutex_unlock(counting->mutex) == 0);
+    }
+    return NULL;
+}
+
+static int64_t mutex_round(int64_t count, int64_t tasks)
+{
+    struct counting *all = calloc((size_t)tasks, sizeof *all);
+    st_thread_t *threads = calloc((size_t)tasks, sizeof(st_thread_t));
+    st_mutex_t mutex = st_mutex_new();
+    int64_t counter = 0;
+    BENCH_CHECK(all && threads && mutex);
+    int64_t start_ns = bench_ns();
+    for (int64_t i = 0; i < tasks; i++) {
+        all[i] = (struct counting){mutex, &counter, (count + i) / tasks};
+        threads[i] = spawn(count_locked, &all[i], true);
+    }
+    for (int64_t i = 0; i < tasks; i++) {
+        join(threads[i]);
+    }
+    int64_t elapsed_ns = bench_ns() - start_ns;
+    BENCH_CHECK(counter == count);
+    st_mutex_destroy(mutex);
+    free(threads);
+    free(all);
+    return elapsed_ns;
+}
+
 /* ---- sleepers ---- */
 
 static void *sleep_once(void *arg)
@@ -438,6 +480,7 @@ static struct bench questions[] = {
     {"ring", BENCH_NS, 1000000, -1, 1000, ring_round},
     {"sieve", BENCH_MS, 2000, -1, -1, sieve_round},
     {"skynet", BENCH_MS, 1000000, 0, -1, skynet_round},
+    {"mutex", BENCH_NS, 5000000, -1, 8, mutex_round},
     {"sleepers", BENCH_MS, 100000, 0, -1, sleepers_round},
 };
 

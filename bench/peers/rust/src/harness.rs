@@ -11,7 +11,7 @@ pub struct Arguments {
     pub parameter: Option<u64>,
 }
 
-const QUESTIONS: [&str; 18] = [
+const QUESTIONS: [&str; 20] = [
     "yield",
     "spawn_join",
     "spawn_many",
@@ -22,6 +22,8 @@ const QUESTIONS: [&str; 18] = [
     "ring",
     "sieve",
     "skynet",
+    "tree",
+    "mutex",
     "sleepers",
     "parked",
     "timers",
@@ -143,6 +145,18 @@ async fn answer<P: Peer>(question: &'static str, a: Arguments) {
         "stream" => {
             let round = |count| times::stream::<P>(count, p(1024) as usize);
             ns_per_operation!(a, question, 500000, Some(p(1024)), round)
+        }
+        "mutex" => {
+            let round = |count| tasks::mutex::<P>(count, p(8));
+            ns_per_operation!(a, question, 2000000, Some(p(8)), round)
+        }
+        "tree" => {
+            let count = a.count_or(20000);
+            if a.warm_or(2000) > 0 {
+                tasks::tree::<P>(a.warm_or(2000), p(0)).await;
+            }
+            let elapsed_ns = tasks::tree::<P>(count, p(0)).await;
+            show(&a.name(question, Some(p(0))), "ms", elapsed_ns / 1e6);
         }
         "sieve" => {
             let count = a.count_or(2000);

@@ -26,11 +26,19 @@ pub trait Gate: Clone + Send + Sync + 'static {
     fn open(&self);
 }
 
+/// A counter behind the runtime's own mutex.
+pub trait Mutex: Send + Sync + 'static {
+    fn new(value: u64) -> Self;
+    /// Locks, adds 1, unlocks; the new value.
+    fn increment(&self) -> impl Future<Output = u64> + Send;
+}
+
 pub trait Peer: Sized + Send + Sync + 'static {
     type Task<T: Send + 'static>: Future<Output = T> + Send;
     type Sender<T: Send + 'static>: Sender<T>;
     type Receiver<T: Send + 'static>: Receiver<T>;
     type Gate: Gate;
+    type Mutex: Mutex;
 
     /// Runs the root as a task among the others, on so many threads.
     fn run<F: Future<Output = ()> + Send + 'static>(workers: usize, root: F);

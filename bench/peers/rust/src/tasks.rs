@@ -3,7 +3,7 @@
 //! Tasks: yield, spawn, skynet, parked. Each returns nanoseconds or prints its lines.
 
 use crate::harness::show;
-use crate::peer::{Gate, Peer, Receiver, Sender};
+use crate::peer::{Gate, Mutex, Peer, Receiver, Sender};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 const BRANCHES: u64 = 10;
+const TREE_BRANCHES: u64 = 8;
+const LEAF_STEPS: u64 = 2000;
 
 fn since(start: Instant) -> f64 {
     start.elapsed().as_nanos() as f64
@@ -86,6 +88,84 @@ pub async fn skynet<P: Peer>(count: u64) -> f64 {
     let sum = sums.recv().await.unwrap();
     let elapsed = since(start);
     assert_eq!(sum, count * (count - 1) / 2);
+    elapsed
+}
+
+/// Its own number, after a chain of steps that is never 0.
+fn leaf(number: u64) -> u64 {
+    let mut state = number + 1;
+    for _ in 0..LEAF_STEPS {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+    }
+    number + u64::from(state == 0)
+}
+
+fn branch<P: Peer>(first: u64, count: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+    Box::pin(async move {
+        if count == 1 {
+            return leaf(first);
+        }
+        let mut first = first;
+        let mut below = Vec::with_capacity(TREE_BRANCHES as usize);
+        for i in 0..TREE_BRANCHES {
+            let part = (count + i) / TREE_BRANCHES;
+            if part > 0 {
+                below.push(P::spawn(branch::<P>(first, part)));
+            }
+            first += part;
+        }
+        let mut sum = 0;
+        for one in below {
+            sum += one.await;
+        }
+        sum
+    })
+}
+
+async fn row<P: Peer>(count: u64) -> u64 {
+    let leaves: Vec<_> = (0..count)
+        .map(|i| P::spawn(async move { leaf(i) }))
+        .collect();
+    let mut sum = 0;
+    for one in leaves {
+        sum += one.await;
+    }
+    sum
+}
+
+pub async fn tree<P: Peer>(count: u64, shape: u64) -> f64 {
+    let start = Instant::now();
+    let sum = if shape == 0 {
+        branch::<P>(0, count).await
+    } else {
+        row::<P>(count).await
+    };
+    let elapsed = since(start);
+    assert_eq!(sum, count * (count - 1) / 2);
+    elapsed
+}
+
+/// So many tasks lock one mutex, `count` times together.
+pub async fn mutex<P: Peer>(count: u64, tasks: u64) -> f64 {
+    let counter = Arc::new(P::Mutex::new(0));
+    let start = Instant::now();
+    let all: Vec<_> = (0..tasks)
+        .map(|i| {
+            let counter = counter.clone();
+            P::spawn(async move {
+                for _ in 0..(count + i) / tasks {
+                    counter.increment().await;
+                }
+            })
+        })
+        .collect();
+    for one in all {
+        one.await;
+    }
+    let elapsed = since(start);
+    assert_eq!(counter.increment().await, count + 1);
     elapsed
 }
 

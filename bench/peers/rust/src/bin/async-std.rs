@@ -10,6 +10,18 @@ use std::time::Duration;
 use weft_bench_rust::{harness, mpmc, peer};
 
 struct AsyncStd;
+struct Mutex(async_std::sync::Mutex<u64>);
+
+impl peer::Mutex for Mutex {
+    fn new(value: u64) -> Self {
+        Mutex(async_std::sync::Mutex::new(value))
+    }
+    async fn increment(&self) -> u64 {
+        let mut counter = self.0.lock().await;
+        *counter += 1;
+        *counter
+    }
+}
 
 async fn serve(mut connection: async_std::net::TcpStream) {
     let mut buffer = [0u8; 4096];
@@ -25,6 +37,7 @@ impl peer::Peer for AsyncStd {
     type Sender<T: Send + 'static> = mpmc::Sender<T>;
     type Receiver<T: Send + 'static> = mpmc::Receiver<T>;
     type Gate = mpmc::Gate;
+    type Mutex = Mutex;
 
     fn run<F: Future<Output = ()> + Send + 'static>(_workers: usize, root: F) {
         async_std::task::block_on(async_std::task::spawn(root));

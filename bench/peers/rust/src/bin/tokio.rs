@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, Semaphore};
 use weft_bench_rust::{harness, peer};
 
 struct Tokio;
+struct Mutex(tokio::sync::Mutex<u64>);
 struct Task<T>(tokio::task::JoinHandle<T>);
 struct Sender<T>(mpsc::Sender<T>);
 struct Receiver<T>(mpsc::Receiver<T>);
@@ -62,6 +63,17 @@ impl peer::Gate for Gate {
     }
 }
 
+impl peer::Mutex for Mutex {
+    fn new(value: u64) -> Self {
+        Mutex(tokio::sync::Mutex::new(value))
+    }
+    async fn increment(&self) -> u64 {
+        let mut counter = self.0.lock().await;
+        *counter += 1;
+        *counter
+    }
+}
+
 async fn serve(mut connection: tokio::net::TcpStream) {
     let mut buffer = [0u8; 4096];
     while let Ok(count) = connection.read(&mut buffer).await {
@@ -76,6 +88,7 @@ impl peer::Peer for Tokio {
     type Sender<T: Send + 'static> = Sender<T>;
     type Receiver<T: Send + 'static> = Receiver<T>;
     type Gate = Gate;
+    type Mutex = Mutex;
 
     fn run<F: Future<Output = ()> + Send + 'static>(workers: usize, root: F) {
         let mut builder = if workers == 1 {
