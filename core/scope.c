@@ -168,9 +168,10 @@ void weft__scope_make_remote(struct worker *worker, struct task *task)
 {
     struct scope *scope = task->home;
     if (!scope || task_is_remote(task)) return;
-    WEFT_DEBUG_ASSERT(scope->owner->worker == worker);
+    /* By its owner's worker, which needs no barrier; or nothing of it is private. */
+    WEFT_DEBUG_ASSERT(scope->owner->worker == worker || is_shared(&scope->shared));
     weft__scope_open_remote(scope);
-    weft__share_settle(&scope->has_remote); /* by its owner's worker, which needs no barrier */
+    weft__share_settle(&scope->has_remote);
     weft__share_ask(&scope->owner->shared); /* there will be mail for it */
     list_remove(&task->sibling);
     list_push_back(&scope->remote.children, &task->sibling);

@@ -33,8 +33,10 @@ struct traveller {
 
 static int spawn_traveller(struct weft_scope *scope, weft_task *ret, weft_fn fn, void *arg)
 {
+    static atomic_uint number;
     struct weft_spawn_options options = WEFT_SPAWN_OPTIONS_INIT;
     options.placement = WEFT_MIGRATABLE;
+    if (atomic_fetch_add(&number, 1) % 4 == 0) options.stack_size = 200000; /* of its own size */
     return scope ? weft_scope_spawn_with(scope, ret, &options, fn, arg)
                  : weft_spawn_with(ret, &options, fn, arg);
 }
@@ -90,8 +92,9 @@ static int have_children(struct traveller *self)
     int before = atomic_load(&land->children);
     int status = 0;
     EXPECT(weft_scope_open_timeout(&scope, WEFT_HOUR) == 0);
-    for (int i = 0; i < 3; i++) {
-        if (i == 1) {
+    int count = 3 + (int)(stress_random(&self->random) % 8 == 0) * 30; /* some are stolen */
+    for (int i = 0; i < count; i++) {
+        if (i % 3 == 1) {
             EXPECT(spawn_traveller(&scope, NULL, child, land) == 0);
         } else {
             EXPECT(weft_scope_spawn(&scope, NULL, child, land) == 0);
@@ -100,7 +103,7 @@ static int have_children(struct traveller *self)
     }
     int result = weft_scope_close(&scope);
     EXPECT(result == 0 || result == -ECANCELED);
-    EXPECT(atomic_load(&land->children) - before >= 3);
+    EXPECT(atomic_load(&land->children) - before >= count);
     return status;
 }
 
