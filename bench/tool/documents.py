@@ -3,7 +3,8 @@
 written from a run's file, and a test compares them with the one that is committed.
 
 WHAT is: machine; losses; goals; table SUITE; requests; value ROW SUBJECT; instructions SUBJECT;
-plot GROUP (an image, which is written as well).
+plot GROUP (an image, which is written as well). `in NAME WHAT` takes it from NAME.json, which lies
+beside the run's file: a run of its own, for what needs other settings.
 """
 
 import os
@@ -98,12 +99,16 @@ SHOWS = {"machine": show_machine, "losses": show_losses, "goals": show_goals, "t
          "plot": show_plot}
 
 
-def rewritten(document, report):
-    """The document with its parts as the report has them."""
+def rewritten(document, report, place=""):
+    """The document with its parts as the report has them; other runs are in PLACE."""
 
     def replace(match):
         name, *arguments = match.group(2).split()
-        return match.group(1) + SHOWS[name](report, *arguments) + match.group(4)
+        source = report
+        if name == "in":
+            source = store.load(os.path.join(place, arguments[0] + ".json"))
+            name, *arguments = arguments[1:]
+        return match.group(1) + SHOWS[name](source, *arguments) + match.group(4)
 
     return PART.sub(replace, document)
 
@@ -128,9 +133,11 @@ def read(path):
 def main(words):
     """documents [--check] A.json; a check fails when something differs, or nothing is generated."""
     is_check = "--check" in words
-    report = store.load([word for word in words if word != "--check"][0])
+    run = [word for word in words if word != "--check"][0]
+    report = store.load(run)
+    place = os.path.dirname(run)
     before = {path: read(path) for path in paths()}
-    after = {path: rewritten(document, report) for path, document in before.items()}
+    after = {path: rewritten(document, report, place) for path, document in before.items()}
     images = plots(report, before.values())
     before.update({path: read(path) for path in images})
     after.update(images)
