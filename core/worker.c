@@ -26,7 +26,7 @@
 #include "core/steal.h"
 #include "core/time.h"
 
-enum { EVENTS_PER_POLL = 512 };
+enum { EVENTS_PER_POLL = 2048 }; /* 32 KiB of the thread's stack */
 
 _Thread_local struct worker *weft__tls_worker __attribute__((tls_model("initial-exec"), used));
 
