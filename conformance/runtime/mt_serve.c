@@ -69,7 +69,7 @@ struct clients {
 
 static void come(struct clients *clients)
 {
-    char worker = -1;
+    signed char worker = -1; /* plain char has no sign on aarch64 */
     int number = clients->count++;
     CHECK_EQ(weft_tcp_dial(&clients->fds[number], clients->server.address), 0);
     CHECK_EQ(weft_read(clients->fds[number], &worker, 1), 1);
@@ -185,7 +185,7 @@ WEFT_TEST(mt, 23_connections_are_as_many_on_each_worker_while_they_come_and_go, 
 static int dial(const struct server *server)
 {
     int fd = -1;
-    char worker = -1;
+    signed char worker = -1; /* plain char has no sign on aarch64 */
     CHECK_EQ(weft_tcp_dial(&fd, server->address), 0);
     CHECK_EQ(weft_read(fd, &worker, 1), 1);
     return fd;
