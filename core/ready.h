@@ -23,7 +23,7 @@ enum {
     READY_SLICES_PER_TURN = 256, /* then the worker looks around */
     READY_CLOCK_PERIOD = 64,     /* each so many slices it looks at the clock ... */
     READY_TURN_NS = 100000,      /* ... and looks around if the turn has lasted this long */
-    READY_PUBLIC_PERIODS = 16,   /* of these: then the head of the oldest public batch, which
+    READY_PUBLIC_PERIODS = 14,   /* of these: then the head of the oldest public batch, which
                                     thieves take otherwise */
     READY_BUDGET = 128,          /* weft operations per slice */
     READY_BATCHES_MIN = 64,

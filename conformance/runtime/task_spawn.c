@@ -4,7 +4,6 @@
  * promises, in which order tasks run, and what calls outside of a task give.
  */
 #include <pthread.h>
-#include <stdlib.h>
 #include <sys/uio.h>
 
 #include "conformance/runtime/support.h"
@@ -185,16 +184,14 @@ static int root_of_the_endless_line(void *arg)
     return 0;
 }
 
-/* SEMANTICS row 36: depth first, and yet the second child is not starved by an endless line. With
- * several workers it is first left to those who have nothing to do. */
+/* SEMANTICS row 36: depth first, and yet the second child is not starved by an endless line. */
 WEFT_TEST(task, 02c_an_endless_line_of_children_starves_nobody)
 {
     int count = 0;
-    bool is_alone = !getenv("WEFT_WORKERS");
 
     CHECK_EQ(run_virtual(root_of_the_endless_line, &count), 0);
 
-    CHECK_WITHIN(count, 0, is_alone ? 1000 : 4000);
+    CHECK_WITHIN(count, 0, 1000);
 }
 
 /* ---- 07: spawn from everywhere ---- */
