@@ -28,15 +28,6 @@ void weft__migrate_allow(struct runtime *runtime, struct task *task)
     atomic_store_explicit(&runtime->crew.has_migratable, true, memory_order_relaxed);
 }
 
-void weft__migrate_begin(struct worker *worker, struct task *task)
-{
-    weft__migrate_allow(worker->runtime, task);
-    atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
-    core_enter(worker);
-    weft__expose(worker); /* it may end elsewhere, while a select here waits for it */
-    core_leave(worker);
-}
-
 /* ---- who goes, and where to ---- */
 
 /* How many ready tasks it had in its last turn; none, if it rests. A hint. */
@@ -76,11 +67,12 @@ static struct worker *better_place(const struct worker *worker, unsigned crowd)
  * than all that they do. */
 static bool slices_are_long(struct worker *worker, bool has_slept)
 {
+    bool is_first = worker->last_turn_slices == 0;
     int64_t elapsed_ns = worker->turn_start_ns - worker->last_turn_ns;
     uint64_t slices = worker_slices(worker) - worker->last_turn_slices;
     worker->last_turn_ns = worker->turn_start_ns;
     worker->last_turn_slices = worker_slices(worker);
-    return !has_slept && elapsed_ns >= (int64_t)(slices + 1) * LONG_SLICE_NS;
+    return !is_first && !has_slept && elapsed_ns >= (int64_t)(slices + 1) * LONG_SLICE_NS;
 }
 
 static bool may_go(const struct task *task)
@@ -125,7 +117,7 @@ static void unpack(struct worker *worker, struct task *task)
 static void send(struct worker *worker, struct task *task, struct worker *target)
 {
     pack(worker, task);
-    task->worker = target;
+    task_set_worker(task, target);
     weft__mail(task, REMOTE_MOVE);
 }
 

@@ -15,15 +15,14 @@ struct runtime;
 struct task;
 struct worker;
 
-/* Of a task that is not known to anybody yet. The first: from any thread. */
+/* Of a task that is not known to anybody yet, and will be shared when it is. Any thread. */
 void weft__migrate_allow(struct runtime *runtime, struct task *task);
-void weft__migrate_begin(struct worker *worker, struct task *task);
 
 /* In a turn, which the thread may have slept in: sends ready tasks to workers that rest, if those
  * that run here run for long. */
 void weft__migrate(struct worker *worker, bool has_slept);
 
-/* Before a task that may move yields: a turn comes next, if somebody rests. */
+/* Before a task that may move yields: a turn comes next, if there is a better place. */
 void weft__migrate_offer(struct worker *worker);
 
 /* It came out of the worker's inbox; with the lock. */

@@ -51,7 +51,7 @@ static bool begin_wake(struct worker *worker)
     return atomic_load_explicit(&worker->is_asleep, memory_order_seq_cst);
 }
 
-static void end_wake(struct worker *worker)
+void weft__inbox_forgo(struct worker *worker)
 {
     /* release: the wake-up is over; pairs with weft__await_wakers() */
     atomic_fetch_sub_explicit(&worker->wakers, 1, memory_order_release);
@@ -60,17 +60,12 @@ static void end_wake(struct worker *worker)
 void weft__inbox_wake(struct worker *worker)
 {
     weft__backend.wake(worker->backend_state);
-    end_wake(worker);
-}
-
-void weft__inbox_forgo(struct worker *worker)
-{
-    end_wake(worker);
+    weft__inbox_forgo(worker);
 }
 
 void weft__await_wakers(const struct worker *worker)
 {
-    /* acquire: pairs with end_wake() */
+    /* acquire: pairs with weft__inbox_forgo() */
     while (atomic_load_explicit(&worker->wakers, memory_order_acquire) > 0)
         (void)sched_yield();
 }
@@ -88,7 +83,7 @@ static bool push(struct worker *worker, uintptr_t entry)
         &worker->inbox, &head, entry, memory_order_seq_cst, memory_order_relaxed));
     if (!atomic_load_explicit(&worker->is_asleep, memory_order_seq_cst)) return false;
     if (begin_wake(worker)) return true;
-    end_wake(worker);
+    weft__inbox_forgo(worker);
     return false;
 }
 

@@ -303,7 +303,7 @@ int weft_scope_cancel(struct weft_scope *scope)
     struct worker *worker = weft__worker();
     if (!worker) return weft__not_in_task();
     if (!scope_is_open(scope_of(scope))) return -EINVAL;
-    bool is_mine = scope_of(scope)->owner->worker == worker;
+    bool is_mine = task_worker_hint(scope_of(scope)->owner) == worker;
     if (unlikely(!is_mine)) weft__share_remote(scope_of(scope), worker);
     core_enter(worker);
     weft__scope_cancel(worker, scope_of(scope));
@@ -454,7 +454,7 @@ int weft_scope_set_deadline(struct weft_scope *public_scope, int64_t deadline_ns
     if (!worker) return weft__not_in_task();
     struct scope *scope = scope_of(public_scope);
     if (!scope_is_open(scope) || scope_flags(scope) & SCOPE_TRY) return -EINVAL;
-    if (scope->owner->worker != worker) return -EPERM;
+    if (task_worker_hint(scope->owner) != worker) return -EPERM;
     if (scope_flags(scope) & SCOPE_EXPIRED) return -ETIMEDOUT;
 
     weft__timer_remove(&worker->timers, &scope->timer);

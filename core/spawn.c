@@ -99,12 +99,13 @@ static inline void join_scope(struct worker *worker, struct task *task, struct s
     core_leave(worker);
 }
 
-/* Its owner runs elsewhere, or somebody elsewhere has joined one of its children. */
+/* Its owner runs elsewhere, or nothing of it is private: then the owner may even be moving, and its
+ * worker is not asked for. */
 __attribute__((noinline)) static void join_scope_shared(struct worker *worker,
                                                         struct task *task,
                                                         struct scope *home)
 {
-    if (home->owner->worker != worker) {
+    if (!is_settled(&home->shared) && home->owner->worker != worker) {
         core_leave(worker);
         enter_scope_remote(worker, task, home);
         core_enter(worker);
@@ -171,7 +172,8 @@ static void spread(struct worker *worker, struct task *task, const struct spawn_
 /* It is shared from the beginning, so that nothing of it need be, when it moves. */
 static void spawn_migratable(struct worker *worker, struct task *task, struct scope *home)
 {
-    weft__migrate_begin(worker, task);
+    weft__migrate_allow(worker->runtime, task);
+    atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
     if (home) enter_scope_remote(worker, task, home);
     core_enter(worker);
     weft__scope_refresh(task);

@@ -76,7 +76,6 @@ static struct stack *slab_stack(const struct stack_slab *slab, unsigned index);
 static struct stack *stack_carve(struct stack_cache *cache);
 static struct stack *own_get(struct stack_cache *cache, size_t size);
 static bool runs_on(const struct stack *stack);
-static void part(struct stack_cache *cache);
 static void give_back(struct stack *stack);
 static void take_returned(struct stack_cache *cache);
 static struct stack_slab *slab_open(struct stack_cache *cache, size_t size, unsigned count);
@@ -109,16 +108,11 @@ int weft__stacks_open(struct stack_cache *cache, size_t default_size, bool guard
     return -ENOMEM;
 }
 
-void weft__stacks_part(struct stack_cache *cache)
-{
-    part(cache);
-}
-
 void weft__stacks_close(struct stack_cache *cache)
 {
-    part(cache);
+    weft__stacks_part(cache);
     take_returned(cache);
-    part(cache); /* one that was returned may be of its own size */
+    weft__stacks_part(cache); /* one that was returned may be of its own size */
     if (cache->reserve) slab_leave(cache->reserve->slab, cache->reserve);
     cache->reserve = NULL;
     while (cache->free) {
@@ -186,7 +180,7 @@ void weft__stack_put_slow(struct stack_cache *cache, struct stack *stack)
     bool is_mine = stack->slab->cache == cache;
     if (!is_mine || stack->size != cache->default_size) {
         if (is_mine) cache->live_count--;
-        part(cache);
+        weft__stacks_part(cache);
         cache->parting = stack;
         return;
     }
@@ -205,7 +199,7 @@ void weft__stack_put_slow(struct stack_cache *cache, struct stack *stack)
  */
 void weft__stacks_trim(struct stack_cache *cache)
 {
-    part(cache);
+    weft__stacks_part(cache);
     take_returned(cache);
     if (cache->free_count <= KEEP_HOT_MIN) return;
 
@@ -409,7 +403,7 @@ static bool runs_on(const struct stack *stack)
 }
 
 /* Unmaps the stack that was put last, or gives it back, now that nobody runs on it any more. */
-static void part(struct stack_cache *cache)
+void weft__stacks_part(struct stack_cache *cache)
 {
     struct stack *stack = cache->parting;
     if (!stack) return;

@@ -73,7 +73,8 @@ struct stack *weft__stack_get_reserved(struct stack_cache *cache);
 /* Gives idle memory back to the system. For the worker, on its own stack, before it sleeps. */
 void weft__stacks_trim(struct stack_cache *cache);
 
-/* Before the first of several caches is closed: gives back what came from others of them. */
+/* Unmaps the stack that was put last, or gives it back, if nobody is on it any more. For each of
+ * several caches that give to each other, before the first of them is closed. */
 void weft__stacks_part(struct stack_cache *cache);
 
 /* Does the address lie in the guard below this stack? Async-signal-safe. */

@@ -150,6 +150,18 @@ static inline void task_set_flag(struct task *task, unsigned flag)
     __atomic_store_n(&task->flags, (uint16_t)(task->flags | flag), __ATOMIC_RELAXED);
 }
 
+/* The worker of a task that may be moving, for who does not hold the lock: right only if it is the
+ * reader's own. */
+static inline struct worker *task_worker_hint(const struct task *task)
+{
+    return __atomic_load_n(&task->worker, __ATOMIC_RELAXED);
+}
+
+static inline void task_set_worker(struct task *task, struct worker *worker)
+{
+    __atomic_store_n(&task->worker, worker, __ATOMIC_RELAXED);
+}
+
 static inline void task_clear_flag(struct task *task, unsigned flag)
 {
     __atomic_store_n(&task->flags, (uint16_t)(task->flags & ~flag), __ATOMIC_RELAXED);
