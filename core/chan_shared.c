@@ -19,7 +19,7 @@
 #include "core/runtime.h"
 #include "core/select.h"
 
-enum { LATE_MAX = 16 };
+enum { LATE_MAX = 16 }; /* more are woken with the lock held */
 
 static struct lock shared_lock;
 static struct worker *late_workers[LATE_MAX]; /* to be woken when it is free; guarded by it */

@@ -56,8 +56,8 @@ static inline bool weft__enters_late(struct worker *worker, const struct task *s
 
 /*
  * Every cancellation point begins here: charges the budget (and lets others run when it is used
- * up), and tells whether the call must fail: 0, -ECANCELED or -ETIMEDOUT. May switch: read
- * weft__worker() again afterwards if workers ever exchange tasks.
+ * up), and tells whether the call must fail: 0, -ECANCELED or -ETIMEDOUT. May switch, but the task
+ * stays with the worker.
  */
 static inline int weft__enter(struct worker *worker, struct task *self)
 {

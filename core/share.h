@@ -95,6 +95,7 @@ void weft__share_settle(_Atomic(uint8_t) *sharing);
  * and holds no lock; the object cannot be freed meanwhile, but for a task.
  */
 void weft__share_chan(struct weft_chan *chan, const struct worker *worker);
+
 /* That it has a remote part, and may be cancelled from elsewhere. Its owner's children that run
  * beside the owner stay private. */
 void weft__share_remote(struct scope *scope, const struct worker *worker);

@@ -224,7 +224,7 @@ void weft__publish_more(void *arg)
 
 /* ---- take ---- */
 
-/* After it. With the lock. */
+/* After the barrier. With the lock. */
 static void take_over(struct worker *thief, struct task *task)
 {
     weft__share_settle(&task->shared);

@@ -3,7 +3,7 @@
  * How unstarted tasks come to other workers: chunks in a public deque, a watcher, and placement.
  *
  * The owner publishes at the newest end what it would run last, and takes the newest back when it
- * has no unstarted task of its own; thieves take the oldest. A started task never moves.
+ * has no unstarted task of its own; thieves take the oldest. Nobody takes a started task.
  */
 #ifndef WEFT_CORE_STEAL_H
 #define WEFT_CORE_STEAL_H

@@ -40,11 +40,11 @@ int weft__transfer_wait(struct transfer *transfer);
 
 void weft__transfer_pass_on(struct transfer *transfer);
 
-/* After a failure that may tell that the number has changed hands: true if it makes sense to try
- * again. */
 /* Sleeps in the midst of a transfer, which is bound to its worker. */
 int weft__transfer_pause(const struct transfer *transfer, int64_t duration_ns);
 
+/* After a failure that may tell that the number has changed hands: true if it makes sense to try
+ * again. */
 bool weft__transfer_is_renewed(struct transfer *transfer, ssize_t error);
 
 /* The entry of every such call: 0, -EPERM, -ECANCELED or -ETIMEDOUT. */

@@ -2,8 +2,9 @@
 /*
  * A worker: one thread with its own loop, ready queues, timers and stacks.
  *
- * Everything in struct worker belongs to its thread, except the inbox, `is_asleep` and `wakers`,
- * which are the only words that other threads and signal handlers touch.
+ * What is in struct worker belongs to its thread. Other threads and signal handlers touch the atomic
+ * words (docs/architecture.md has the table), and, where that is said, what crew.lock or the
+ * watcher's office guards.
  */
 #ifndef WEFT_CORE_WORKER_H
 #define WEFT_CORE_WORKER_H
