@@ -82,6 +82,7 @@ static int herd_root(void *arg)
     struct weft_scope scope;
     int64_t sum = 0;
     EXPECT(weft_worker_index() == 0);
+    places_note(&herd->places); /* it may be that no cow runs here */
     EXPECT(weft_scope_open(&scope) == 0);
     for (int i = 0; i < HERD; i++) {
         herd->cows[i].herd = herd;
@@ -102,9 +103,8 @@ static void run_herd(struct mt *mt)
     for (int i = mt_scale(mt, 50); i > 0; i--) {
         struct herd herd = {.mt = mt};
         mt_run(mt, herd_root, &herd);
-        EXPECT(atomic_load(&herd.places.ran) == HERD);
-        EXPECT(!mt_steals(mt) || atomic_load(&herd.elsewhere) >= HERD / 2);
-        (void)places_count(&herd.places);
+        EXPECT(atomic_load(&herd.places.ran) == HERD + 1);
+        EXPECT(!mt_steals(mt) || places_count(&herd.places) > 1);
     }
 }
 
