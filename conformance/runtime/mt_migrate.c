@@ -29,23 +29,21 @@ static void spin_us(int64_t microseconds)
     }
 }
 
-/* Computes in slices until the task, or enough others, are elsewhere: true; false when never. */
+/* Computes in slices until two tasks have seen themselves on another worker: true; false when that
+ * never is, or the task is called back. */
 static bool travel(struct voyage *voyage)
 {
     unsigned start = weft_worker_index();
     int64_t limit = harness_now_ns() + 10 * NS_PER_SEC * harness_pace();
     bool is_counted = false;
-    while (is_counted || atomic_load(&voyage->moved) < 2) {
+    while (atomic_load(&voyage->moved) < 2 && harness_now_ns() < limit) {
         spin_us(20);
         if (weft_yield() < 0) return false;
-        if (!is_counted && weft_worker_index() != start) {
-            is_counted = true;
-            count_up(&voyage->moved);
-        }
-        if (atomic_load(&voyage->moved) >= 2) return true;
-        if (harness_now_ns() > limit) return false;
+        if (is_counted || weft_worker_index() == start) continue;
+        is_counted = true;
+        count_up(&voyage->moved);
     }
-    return true;
+    return atomic_load(&voyage->moved) >= 2;
 }
 
 static weft_task spawn_migratable(struct weft_scope *scope, weft_fn fn, void *arg)

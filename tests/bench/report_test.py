@@ -242,6 +242,12 @@ class Documents(unittest.TestCase):
         self.assertTrue(new.endswith("value yield go -->50.0<!-- end -->"))
         self.assertEqual(documents.rewritten(new, made_up(USUAL)), new)
 
+    def test_a_part_may_come_from_a_run_beside_the_main_one(self):
+        with tempfile.TemporaryDirectory() as folder:
+            store.save(os.path.join(folder, "other.json"), made_up(USUAL).data)
+            text = "<!-- bench: in other value yield go -->1<!-- end -->"
+            new = documents.rewritten(text, None, folder)
+        self.assertEqual(new, "<!-- bench: in other value yield go -->50.0<!-- end -->")
 
     def test_the_check_finds_a_number_that_is_not_the_runs(self):
         with tempfile.TemporaryDirectory() as folder:

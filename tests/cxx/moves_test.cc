@@ -11,23 +11,7 @@
 
 #include <weft/weft.h>
 
-#define EXPECT(condition) expect((condition), __LINE__, #condition)
-
-static int failures;
-
-static bool expect(bool holds, int line, const char *text)
-{
-    if (!holds) {
-        failures++;
-        (void)std::fprintf(stderr, "# line %d: %s\n", line, text);
-    }
-    return holds;
-}
-
-static bool handles_nothing()
-{
-    return std::current_exception() == nullptr && std::uncaught_exceptions() == 0;
-}
+#include "tests/cxx/expect.h"
 
 /* What the exception that is being handled says. */
 static std::string handled()

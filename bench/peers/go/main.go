@@ -405,6 +405,10 @@ func tree(first, count int64) int64 {
 		}()
 	}
 	group.Wait()
+	return total(sums[:])
+}
+
+func total(sums []int64) int64 {
 	sum := int64(0)
 	for _, part := range sums {
 		sum += part
@@ -424,11 +428,7 @@ func row(count int64) int64 {
 		}()
 	}
 	group.Wait()
-	sum := int64(0)
-	for _, part := range sums {
-		sum += part
-	}
-	return sum
+	return total(sums[:])
 }
 
 func treeRound(count, shape int64) time.Duration {
