@@ -5,7 +5,7 @@
  * once and not while it is in an inbox.
  *
  * Models, line by line: push_chunk(), pop_oldest_chunk(), weft__ready_take_back(), adopt(),
- * ask_for() and take_over() of core/steal.c; weft__share_task() and task_step() of core/share.c;
+ * for_each() and take_over() of core/steal.c; weft__share_task() and task_step() of core/share.c;
  * weft_join(), begin_join() and join_shared() of core/join.c; finish() and finish_shared(),
  * weft__task_release() and leaves_inbox() of core/task.c; weft__scope_cancel() and visit() of
  * core/cancel.c; weft__mail() and take_requests() of core/post.c.

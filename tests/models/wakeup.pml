@@ -3,8 +3,9 @@
  * Mail, sleep and the decision of the last one: no wake-up is lost, and nobody calls it the end (or
  * a deadlock) while something is under way.
  *
- * Models, line by line: weft__inbox_push(), wake(), weft__mail(), weft__inbox_drain() and
- * open_task() of core/post.c; weft__idle_poll() of core/idle.c; weft__crew_rest(), is_at_rest(),
+ * Models, line by line: push(), weft__inbox_wake(), weft__mail(), weft__inbox_drain() and
+ * open_task() of core/post.c; any time may pass between the look at is_asleep and the wake-up, as
+ * when the lock is left first (weft__shared_wake() of core/chan_shared.c); weft__idle_poll() of core/idle.c; weft__crew_rest(), is_at_rest(),
  * decide(), weft__crew_rise() and weft__crew_stop() of core/crew.c; weft_runtime_unref().
  * Covered: every interleaving of WORKERS workers with one task each, whose requests come from SENDS
  * sends of any running task to any task and, with FOREIGN, from a thread that posts to worker 0 and
