@@ -2,8 +2,8 @@
 /*
  * A worker: one thread with its own loop, ready queues, timers and stacks.
  *
- * What is in struct worker belongs to its thread. Other threads and signal handlers touch the atomic
- * words (docs/architecture.md has the table), and, where that is said, what crew.lock or the
+ * What is in struct worker belongs to its thread. Other threads and signal handlers touch the
+ * atomic words (docs/architecture.md has the table), and, where that is said, what crew.lock or the
  * watcher's office guards.
  */
 #ifndef WEFT_CORE_WORKER_H
