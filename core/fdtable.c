@@ -74,7 +74,15 @@ int weft__fd_of_wait(const struct task *task)
     const struct wait_kind *kind = task->wait.kind;
     bool is_fd =
         kind == &weft__fd_wait || kind == &weft__fd_wait_both || kind == &weft__fd_queue_wait;
-    return is_fd ? (int)task->wait.number : -1;
+    return is_fd ? task->wait.fd : -1;
+}
+
+void weft__fd_wait_for(
+    struct worker *worker, struct task *self, const struct wait_kind *kind, void *object, int fd)
+{
+    weft__wait_for(self, kind, object, NULL);
+    self->wait.fd = fd;
+    self->wait.order = worker->fd_order++;
 }
 
 void weft__fd_withdraw(struct worker *worker, struct waiter *waiter)
@@ -341,9 +349,11 @@ static void disarm_some(struct worker *worker, int fd, struct fd_slot *slot, uns
 
 void weft__fds_deliver(struct worker *worker, const struct weft_event *events, int count)
 {
+    struct task *last = worker->ready.tail;
     for (int i = 0; i < count; i++) {
         deliver(worker, &events[i]);
     }
+    if (count > 1) weft__ready_sort_from(&worker->ready, last);
 }
 
 static void deliver(struct worker *worker, const struct weft_event *event)
@@ -458,6 +468,7 @@ int weft__fd_enlist(struct worker *worker,
     int result = weft__fd_arm(worker, fd, slot, fd_bit(direction));
     if (result < 0) return result == -EPERM ? 1 : result;
     list_push_back(&slot->waiters[direction], &waiter->link);
+    waiter->task->wait.order = worker->fd_order++;
     worker->fd_waiters++;
     return 0;
 }

@@ -80,6 +80,10 @@ bool weft__ready_take_back(struct ready *ready);
 /* In steal.c: the first task of the oldest public batch, which stays public; NULL: none is. */
 struct task *weft__ready_pop_public(struct ready *ready);
 
+/* In ready_sort.c: sorts the woken tasks that were queued after `last` (NULL: all), which have all
+ * waited for descriptors: who began first comes first. */
+void weft__ready_sort_from(struct ready *ready, struct task *last);
+
 /* Any task, or NULL; the orders of the slow cases. */
 struct task *weft__ready_pick_slow(struct ready *ready);
 

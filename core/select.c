@@ -174,7 +174,7 @@ __attribute__((noinline)) static int select_park(struct worker *worker,
     }
     bool has_many = worker->runtime->has_many;
     weft__wait_for(self, has_many ? &weft__select_shared_wait : &select_wait, cases, NULL);
-    self->wait.count = count;
+    self->wait.count = (uint32_t)count;
     return weft__park(worker, self);
 }
 
@@ -330,7 +330,7 @@ static int run(struct look *look, struct task *self)
     bool may_be_shared = look->has_shared || look->worker->runtime->has_many;
     weft__wait_for(
         self, may_be_shared ? &weft__select_shared_wait : &select_wait, look->cases, NULL);
-    self->wait.count = look->count;
+    self->wait.count = (uint32_t)look->count;
     if (look->has_public) weft__shared_count(look->worker, self);
     return enlist_all(look, self);
 }

@@ -42,8 +42,7 @@ int weft__transfer_join_slow(struct transfer *transfer)
     if (transfer->never_sleeps) return -EAGAIN;
     if (self->no_sleep) return self->no_sleep;
 
-    weft__wait_for(self, &weft__fd_queue_wait, slot, NULL);
-    self->wait.number = (uintptr_t)transfer->fd;
+    weft__fd_wait_for(worker, self, &weft__fd_queue_wait, slot, transfer->fd);
     list_push_back(&slot->transfers[transfer->direction], &self->wait.waiter.link);
     result = wake_up(transfer, weft__park_here(worker, self));
     transfer->has_turn = result == 0; /* it was passed on by who left */
@@ -104,8 +103,7 @@ int weft__transfer_wait(struct transfer *transfer)
     if (result < 0) return result;
 
     transfer_hold(transfer);
-    weft__wait_for(self, &weft__fd_wait, slot, NULL);
-    self->wait.number = (uintptr_t)transfer->fd;
+    weft__fd_wait_for(worker, self, &weft__fd_wait, slot, transfer->fd);
     list_push_back(&slot->waiters[transfer->direction], &self->wait.waiter.link);
     worker->fd_waiters++;
     result = wake_up(transfer, weft__park_here(worker, self));

@@ -38,9 +38,14 @@ struct wait {
     const struct wait_kind *kind; /* NULL while it does not sleep */
     void *object;                 /* the channel, task, scope, ..., or select's array of cases */
     union {
-        void *value;      /* where a value comes from or goes to */
-        size_t count;     /* select: how many cases */
-        uintptr_t number; /* a descriptor */
+        void *value; /* where a value comes from or goes to */
+        struct {
+            union {
+                uint32_t count; /* select: how many cases */
+                int fd;
+            };
+            uint32_t order; /* among the waits for descriptors on its worker; wraps round */
+        };
     };
 };
 

@@ -45,8 +45,7 @@ int weft_wait_fd(int fd, int events)
     slot->proven_turn = worker->turn;
     if (interest == both) return wait_both(worker, self, fd, slot);
     enum fd_direction direction = interest == WEFT_IO_READ ? FD_READ : FD_WRITE;
-    weft__wait_for(self, &weft__fd_wait, slot, NULL);
-    self->wait.number = (uintptr_t)fd;
+    weft__fd_wait_for(worker, self, &weft__fd_wait, slot, fd);
     list_push_back(&slot->waiters[direction], &self->wait.waiter.link);
     worker->fd_waiters++;
     result = weft__park_here(worker, self);
@@ -58,8 +57,7 @@ int weft_wait_fd(int fd, int events)
 static int wait_both(struct worker *worker, struct task *self, int fd, struct fd_slot *slot)
 {
     struct waiter second = {.task = self};
-    weft__wait_for(self, &weft__fd_wait_both, &second, NULL);
-    self->wait.number = (uintptr_t)fd;
+    weft__fd_wait_for(worker, self, &weft__fd_wait_both, &second, fd);
     list_push_back(&slot->waiters[FD_READ], &self->wait.waiter.link);
     list_push_back(&slot->waiters[FD_WRITE], &second.link);
     worker->fd_waiters += 2;

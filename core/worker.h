@@ -109,6 +109,7 @@ struct worker {
     uint64_t served_slices; /* when as many have run as the last poll found descriptors */
     uint64_t tasks_total;   /* ever spawned */
     uint64_t tasks_ended;
+    uint32_t fd_order;    /* numbers waits for descriptors */
     size_t fd_waiters;    /* sleeping in a descriptor's queue */
     size_t fd_armed;      /* descriptors registered with the backend */
     size_t starved_count; /* unstarted tasks that found no stack */
