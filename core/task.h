@@ -202,24 +202,16 @@ static inline size_t task_stack_size(const struct task *task)
     return task->flags & TASK_EXTRAS ? task->plain.extras->stack_size : 0;
 }
 
-/* Gives a task that is about to start the stack of one that ended, which left nothing in it. */
-static inline void task_inherit(struct task *task, struct stack *stack)
+/* Gives a task that is about to start its stack: a new one, whose memory is zero, or that of one
+ * that ended, which left no timer, no local and no deferred call behind. */
+static inline void task_settle(struct task *task, struct stack *stack)
 {
     task->stack = stack;
     stack->task_id = task_id(task);
-    struct task_body *body = task_body(task);
-    body->task = task;
-    weft__san_open(&body->fiber, stack);
-}
-
-/* Gives a task that is about to start its stack. */
-static inline void task_settle(struct task *task, struct stack *stack)
-{
     struct task_body *body = (struct task_body *)(void *)stack->body;
-    body->timer.place = 0;
-    body->locals = NULL;
-    body->deferred = NULL;
-    task_inherit(task, stack);
+    body->task = task;
+    WEFT_DEBUG_ASSERT(!weft__timer_is_armed(&body->timer) && !body->locals && !body->deferred);
+    weft__san_open(&body->fiber, stack);
 }
 
 static inline weft_task task_handle(struct task *task)
