@@ -338,10 +338,13 @@ static struct task *next_after_end(struct worker *worker, const struct stack *st
     return next_task(worker);
 }
 
-/* True if the unstarted task may simply take over the stack of the one that ended. */
-static bool can_inherit(const struct worker *worker, struct task *next, const struct stack *stack)
+/* True if it is an unstarted task that may simply take over the stack of the one that ended. */
+static inline bool can_inherit(const struct worker *worker,
+                               const struct task *next,
+                               const struct stack *stack)
 {
-    return task_stack_size(next) <= stack->size && stack->size == worker->stacks.default_size;
+    return next->state == TASK_UNSTARTED && stack->size == worker->stacks.default_size &&
+           likely(task_stack_size(next) <= stack->size);
 }
 
 /* The last step of a task that ended: its stack is put already. */
@@ -361,29 +364,54 @@ WEFT__NO_SANITIZE static void inherit(struct worker *worker, struct task *next, 
     weft__switch_restart(stack->top, weft__task_main, (intptr_t)next);
 }
 
-WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
+/* What is rare; `next` is what was picked already, or NULL: nobody. */
+WEFT__NO_SANITIZE __attribute__((noinline)) static void leave_slowly(struct worker *worker,
+                                                                     struct task *next,
+                                                                     struct stack *stack)
 {
-    core_leave(worker);
-    struct task *next = next_after_end(worker, stack);
-
-#if WEFT__SANITIZED
-    worker->dead_fiber = ((struct task_body *)(void *)stack->body)->fiber;
-    worker->has_dead_fiber = true;
-#endif
-
+    if (!next) next = unlikely(worker->starved) ? next_after_end(worker, stack) : pick_any(worker);
     bool starts = false;
     while (next && next->state == TASK_UNSTARTED) {
-        if (can_inherit(worker, next, stack)) inherit(worker, next, stack);
+        if (can_inherit(worker, next, stack)) {
+            inherit(worker, next, stack);
+            return; /* never */
+        }
         starts = prepare_start(worker, next);
         if (starts) break;
         next = next_task(worker);
     }
     weft__stack_put(&worker->stacks, stack); /* nobody takes it before we are off it */
-    if (next) leave_to(worker, next, starts ? (intptr_t)next : next->wake_result);
-
+    if (next) {
+        leave_to(worker, next, starts ? (intptr_t)next : next->wake_result);
+        return; /* never */
+    }
     load_own_context(worker);
     weft__san_before_switch(&worker->dead_fiber, &worker->fiber, true);
     weft__switch_leave(worker->sp, 0);
+}
+
+WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
+{
+    core_leave(worker);
+#if WEFT__SANITIZED
+    worker->dead_fiber = ((struct task_body *)(void *)stack->body)->fiber;
+    worker->has_dead_fiber = true;
+#endif
+    struct task *next = unlikely(worker->starved) ? NULL : pick_fast(worker);
+    if (unlikely(!next)) {
+        leave_slowly(worker, next, stack);
+        return;
+    }
+    if (next->state != TASK_UNSTARTED && likely(stack_is_taken(&worker->stacks, stack))) {
+        stack_keep(&worker->stacks, stack); /* nobody takes it before we are off it */
+        leave_to(worker, next, next->wake_result);
+        return;
+    }
+    if (likely(can_inherit(worker, next, stack))) {
+        inherit(worker, next, stack);
+        return;
+    }
+    leave_slowly(worker, next, stack);
 }
 
 #if WEFT__SANITIZED

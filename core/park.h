@@ -29,8 +29,9 @@ int weft__park_here(struct worker *worker, struct task *self);
 /* Lets everybody else run first; returns 0. Call it last. */
 int weft__yield_to_all(struct worker *worker, struct task *self);
 
-/* Continues with whoever is next; the current stack is given up. For a task that ended. */
-_Noreturn void weft__leave(struct worker *worker, struct stack *stack);
+/* Continues with whoever is next; the current stack is given up. For a task that ended. Never
+ * returns; not declared so, as the compiler would make no tail call of it. */
+void weft__leave(struct worker *worker, struct stack *stack);
 
 /* The first thing on a task's stack. */
 #if WEFT__SANITIZED
@@ -74,17 +75,21 @@ static inline void weft__wake_queued(struct task *task, int result)
 }
 
 /* As weft__wake_queued(), but next if nobody was woken before it in this slice: for hand-overs. */
-static inline void weft__wake(struct task *task, int result)
+static inline void wake_next(struct ready *ready, struct task *task, int result)
 {
-    struct ready *ready = &task->worker->ready;
     task->state = TASK_READY;
     task->wake_result = result;
     task->wait.kind = NULL;
-    if (!ready->slot) {
+    if (likely(!ready->slot)) {
         ready->slot = task;
         return;
     }
     ready_push_woken(ready, task);
+}
+
+static inline void weft__wake(struct task *task, int result)
+{
+    wake_next(&task->worker->ready, task, result);
 }
 
 /* In select.c: completes a select through one of its cases. */

@@ -71,7 +71,7 @@ static int open_scope(struct scope *scope, unsigned flags, const char *site)
     list_open(&scope->waiters);
     scope->ret_status = NULL;
     scope->site = site;
-    task_set_flag(self, TASK_LINKED);
+    task_set_flag(self, TASK_SCOPED);
     self->scope = scope;
     if (unlikely(self->interrupt || self->no_sleep || flags)) weft__scope_refresh(self);
     return 0;

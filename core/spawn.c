@@ -62,7 +62,7 @@ static inline void begin(
 
 static inline void enter_scope(struct task *task, struct scope *home, struct scope_part *part)
 {
-    task->flags |= TASK_LINKED;
+    task->flags |= TASK_SCOPED;
     task->home = home;
     task->scope = home;
     list_push_back(&part->children, &task->sibling);

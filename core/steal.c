@@ -145,7 +145,7 @@ static void make_remote(struct worker *worker, struct batch chunk)
     core_enter(worker);
     weft__shared_lock();
     for (struct task *task = chunk.head; task; task = task->next) {
-        if (task->flags & TASK_LINKED) weft__scope_make_remote(worker, task);
+        if (task->flags & TASK_SCOPED) weft__scope_make_remote(worker, task);
     }
     weft__shared_unlock();
     if (!was_entered) core_leave(worker);

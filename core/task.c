@@ -20,18 +20,32 @@
 #include "core/share.h"
 #include "core/steal.h"
 
+static void end(struct task *self, int result);
+static void end_late(struct task *self, int result);
 static void clean_up(struct worker *worker, struct task *self);
+static void publish_end(struct worker *worker, struct task *task, struct stack *stack, int result);
+static void leave_joined(struct worker *worker, struct task *task, struct stack *stack);
+static void leave_shared(struct worker *worker, struct task *task, struct stack *stack);
+static void leave_unusual(struct worker *worker, struct task *task, struct stack *stack);
 static void finish(struct worker *worker, struct task *task, int result);
 static void finish_shared(struct worker *worker, struct task *task);
 static void forget_marks(struct task *task);
 static bool leaves_inbox(struct task *task);
-static void finish_joined(struct worker *worker, struct task *task);
-static void finish_any(struct worker *worker, struct task *task, bool given);
+static void finish_any(struct worker *worker, struct task *task);
 static void finish_root(struct worker *worker, int result);
-static bool give_to_one(struct task *task);
+static bool give_to_one(struct worker *worker, struct task *task);
 static bool give_result(struct task *task);
 
 /* ---- run ---- */
+
+/* In an operation from here on, which weft__leave() leaves. */
+static inline void begin_end(struct worker *worker, struct task *task, int result)
+{
+    task->stack = NULL;
+    task->result = result;
+    worker->tasks_ended++;
+    core_enter(worker);
+}
 
 void *weft__task_arg(struct task *task)
 {
@@ -44,11 +58,14 @@ const char *weft__task_name(const struct task *task)
     return flags & TASK_EXTRAS ? task->plain.extras->name : NULL;
 }
 
+/* What a private task's end must look at, besides whether it is joined or detached. */
+enum { UNUSUAL = TASK_SCOPED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED };
+
 /* Deferred calls, local values, or scopes of its own that are open. */
 static inline bool leaves_work(const struct task *self, const struct task_body *body)
 {
     if (body->deferred || body->locals) return true;
-    return self->flags & TASK_LINKED && self->scope != self->home;
+    return self->flags & TASK_SCOPED && self->scope != self->home;
 }
 
 void weft__task_main(intptr_t value)
@@ -59,18 +76,31 @@ void weft__task_main(intptr_t value)
     const struct weft_config *config = &self->worker->runtime->settings.config;
     if (unlikely(config->on_task_start)) config->on_task_start(task_handle(self), config->hook_arg);
 
-    int result = self->fn(weft__task_arg(self));
+    end(self, self->fn(weft__task_arg(self)));
+}
 
+/*
+ * The task's function has returned. From here to the switch everything that is usual is a chain of
+ * tail calls, without a stack frame: nobody comes back.
+ */
+static void end(struct task *self, int result)
+{
     struct worker *worker = weft__worker();
     if (unlikely(!worker)) _exit(result & 255); /* a forked child returned into its parent's task */
-    const struct task_body *body = task_body(self);
-    if (unlikely(leaves_work(self, body) || config->on_task_end)) {
-        clean_up(worker, self);
-        worker = weft__worker(); /* it may have moved */
-    }
     struct stack *stack = self->stack;
-    finish(worker, self, result);
-    weft__leave(worker, stack);
+    const struct task_body *body = (const struct task_body *)(void *)stack->body;
+    bool has_hook = worker->runtime->settings.config.on_task_end;
+    if (unlikely(leaves_work(self, body) || has_hook)) {
+        end_late(self, result);
+        return;
+    }
+    publish_end(worker, self, stack, result);
+}
+
+__attribute__((noinline)) static void end_late(struct task *self, int result)
+{
+    clean_up(weft__worker(), self);
+    publish_end(weft__worker(), self, self->stack, result); /* it may have moved */
 }
 
 /* What the user left to be done; shielded, so that it may block. */
@@ -89,56 +119,86 @@ static void clean_up(struct worker *worker, struct task *self)
     if (config->on_task_end) config->on_task_end(task_handle(self), config->hook_arg);
 }
 
-/* Publishes the result; the record may be gone afterwards. */
-static inline void finish(struct worker *worker, struct task *task, int result)
+/* The record may be gone afterwards. */
+static inline void publish_end(struct worker *worker,
+                               struct task *task,
+                               struct stack *stack,
+                               int result)
 {
-    const unsigned unusual = TASK_LINKED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED;
-    task->stack = NULL;
-    task->result = result;
-    worker->tasks_ended++;
-    core_enter(worker); /* weft__leave() leaves it */
+    begin_end(worker, task, result);
+    if (is_shared(&task->shared)) {
+        leave_shared(worker, task, stack);
+        return;
+    }
+    task->state = TASK_ENDED;
+    unsigned flags = task->flags;
+    if (unlikely(flags & UNUSUAL)) {
+        leave_unusual(worker, task, stack);
+        return;
+    }
+    if (flags & TASK_JOINED) {
+        leave_joined(worker, task, stack);
+        return;
+    }
+    if (flags & TASK_DETACHED) record_reclaim(&worker->records, task);
+    weft__leave(worker, stack);
+}
+
+/* One task joins it, as a rule. */
+__attribute__((noinline)) static void leave_joined(struct worker *worker,
+                                                   struct task *task,
+                                                   struct stack *stack)
+{
+    if (unlikely(!give_to_one(worker, task))) {
+        leave_unusual(worker, task, stack);
+        return;
+    }
+    record_reclaim(&worker->records, task);
+    weft__leave(worker, stack);
+}
+
+__attribute__((noinline)) static void leave_shared(struct worker *worker,
+                                                   struct task *task,
+                                                   struct stack *stack)
+{
+    finish_shared(worker, task);
+    weft__leave(worker, stack);
+}
+
+__attribute__((noinline)) static void leave_unusual(struct worker *worker,
+                                                    struct task *task,
+                                                    struct stack *stack)
+{
+    finish_any(worker, task);
+    weft__leave(worker, stack);
+}
+
+/* Publishes the result of a task that never ran; the record may be gone afterwards. */
+static void finish(struct worker *worker, struct task *task, int result)
+{
+    begin_end(worker, task, result);
     if (is_shared(&task->shared)) {
         finish_shared(worker, task);
         return;
     }
     task->state = TASK_ENDED;
-    if (task->flags & unusual) {
-        if (task->joiners.head.next) {
-            finish_joined(worker, task);
-        } else {
-            finish_any(worker, task, false);
-        }
-    } else if (task->flags & TASK_DETACHED) {
-        record_reclaim(&worker->records, task);
-    }
+    finish_any(worker, task);
 }
 
-/* The usual case, one task that joins one of the root scope, makes no call and needs no frame. */
-__attribute__((noinline)) static void finish_joined(struct worker *worker, struct task *task)
-{
-    const unsigned unusual = TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED;
-    bool given = give_to_one(task);
-    if (unlikely(!given || task->home || task->flags & unusual)) {
-        finish_any(worker, task, given);
-        return;
-    }
-    task->scope = NULL;
-    record_reclaim(&worker->records, task);
-}
-
-__attribute__((noinline)) static void finish_any(struct worker *worker,
-                                                 struct task *task,
-                                                 bool given)
+/* Of a private task, with whatever it has. */
+static void finish_any(struct worker *worker, struct task *task)
 {
     unsigned flags = task->flags;
-    if (task->joiners.head.next && give_result(task)) given = true;
+    bool given = flags & TASK_JOINED && (give_to_one(worker, task) || give_result(task));
     bool taken = given || flags & TASK_DETACHED;
-    task->scope = NULL;
     if (unlikely(flags & TASK_ROOT)) finish_root(worker, task->result);
     if (unlikely(flags & TASK_MARKED)) forget_marks(task);
-    if (task->home) weft__scope_child_ended(worker, task, taken);
+    if (flags & TASK_SCOPED) {
+        task->scope = NULL;
+        if (task->home) weft__scope_child_ended(worker, task, taken);
+        if (taken) task->home = NULL; /* the scope has let go of it */
+    }
     if (!taken) return;
-    task->home = NULL; /* the scope has let go of it */
     if (unlikely(flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) weft__task_forsake(task);
     record_reclaim(&worker->records, task);
 }
@@ -187,7 +247,7 @@ __attribute__((noinline)) static void finish_root(struct worker *worker, int res
 }
 
 /* The usual case of give_result(): one task waits, in weft_join(). */
-static inline bool give_to_one(struct task *task)
+static inline bool give_to_one(struct worker *worker, struct task *task)
 {
     struct list_node *head = &task->joiners.head;
     struct list_node *link = head->next;
@@ -199,7 +259,7 @@ static inline bool give_to_one(struct task *task)
     task->joiners = (struct list){0};
     int *ret_result = joiner->wait.value;
     if (ret_result) *ret_result = task->result;
-    weft__wake(joiner, 0);
+    wake_next(&worker->ready, joiner, 0); /* it is this worker's, as all that joins a private one */
     return true;
 }
 

@@ -48,12 +48,13 @@ enum {
     TASK_EXTRAS = 1 << 3,      /* plain.extras holds the spawn options */
     TASK_ROOT = 1 << 4,        /* what weft_run() started */
     TASK_NAMED_BUSY = 1 << 5,  /* ignored its cancellation 1,000 calls in a row; in the reports */
-    TASK_LINKED = 1 << 6,      /* line 2 says something: it has, or had, joiners or a scope */
+    TASK_JOINED = 1 << 6,      /* line 2 says something: it has, or had, joiners ... */
     TASK_MARKED = 1 << 7,      /* `marks` is not zero */
     TASK_SPREAD = 1 << 8,      /* counted in spread_live of its worker */
     TASK_REMOTE = 1 << 9,      /* in the remote part of its home scope; set under the lock */
     TASK_MOVES = 1 << 10,      /* it may continue on another worker: core/migrate.c */
     TASK_STAYS = 1 << 11,      /* ... but not from this sleep, which is bound to its worker */
+    TASK_SCOPED = 1 << 12,     /* ... or it was spawned into a scope, or has opened one */
 };
 
 /* Bits of task.marks. */
@@ -74,7 +75,8 @@ struct task_extras {
 /*
  * A free record is zero but for `next` and line 1. A spawn writes lines 0 and 1 only; line 2 is
  * first touched when somebody joins the task, or it is in a scope, line 3 when it sleeps. So most
- * tasks that never sleep live and die in two lines: TASK_LINKED says whether to look further.
+ * tasks that never sleep live and die in two lines: TASK_JOINED and
+ * TASK_SCOPED say whether to look further.
  */
 struct task {
     /* Line 0: touched by every switch. */
@@ -188,7 +190,7 @@ static inline bool task_is_remote(const struct task *task)
 
 static inline void task_add_joiner(struct task *task, struct waiter *waiter)
 {
-    task_set_flag(task, TASK_LINKED);
+    task_set_flag(task, TASK_JOINED);
     if (__builtin_expect(!task->joiners.head.next, 1)) {
         list_open_with(&task->joiners, &waiter->link);
         return;
