@@ -20,13 +20,13 @@
 #include "core/share.h"
 #include "core/steal.h"
 
+static void call_start_hook(struct task *self);
 static void end(struct task *self, int result);
-static void end_late(struct task *self, int result);
+static void end_unusual(struct worker *worker, struct task *self, int result);
 static void clean_up(struct worker *worker, struct task *self);
-static void publish_end(struct worker *worker, struct task *task, struct stack *stack, int result);
 static void leave_joined(struct worker *worker, struct task *task, struct stack *stack);
 static void leave_shared(struct worker *worker, struct task *task, struct stack *stack);
-static void leave_unusual(struct worker *worker, struct task *task, struct stack *stack);
+static void leave_any(struct worker *worker, struct task *task, struct stack *stack);
 static void finish(struct worker *worker, struct task *task, int result);
 static void finish_shared(struct worker *worker, struct task *task);
 static void forget_marks(struct task *task);
@@ -59,13 +59,16 @@ const char *weft__task_name(const struct task *task)
 }
 
 /* What a private task's end must look at, besides whether it is joined or detached. */
-enum { UNUSUAL = TASK_SCOPED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED };
+enum {
+    UNUSUAL = TASK_SCOPED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED | TASK_HOOKED |
+              TASK_OWES
+};
 
 /* Deferred calls, local values, or scopes of its own that are open. */
-static inline bool leaves_work(const struct task *self, const struct task_body *body)
+static bool leaves_work(const struct task *self)
 {
-    if (body->deferred || body->locals) return true;
-    return self->flags & TASK_SCOPED && self->scope != self->home;
+    const struct task_body *body = task_body(self);
+    return body->deferred || body->locals || self->scope != self->home;
 }
 
 void weft__task_main(intptr_t value)
@@ -73,10 +76,14 @@ void weft__task_main(intptr_t value)
     struct task *self = (struct task *)value;
     weft__arrive(self);
 
-    const struct weft_config *config = &self->worker->runtime->settings.config;
-    if (unlikely(config->on_task_start)) config->on_task_start(task_handle(self), config->hook_arg);
-
+    if (unlikely(self->flags & TASK_HOOKED)) call_start_hook(self);
     end(self, self->fn(weft__task_arg(self)));
+}
+
+__attribute__((noinline)) static void call_start_hook(struct task *self)
+{
+    const struct weft_config *config = &self->worker->runtime->settings.config;
+    if (config->on_task_start) config->on_task_start(task_handle(self), config->hook_arg);
 }
 
 /*
@@ -87,20 +94,36 @@ static void end(struct task *self, int result)
 {
     struct worker *worker = weft__worker();
     if (unlikely(!worker)) _exit(result & 255); /* a forked child returned into its parent's task */
-    struct stack *stack = self->stack;
-    const struct task_body *body = (const struct task_body *)(void *)stack->body;
-    bool has_hook = worker->runtime->settings.config.on_task_end;
-    if (unlikely(leaves_work(self, body) || has_hook)) {
-        end_late(self, result);
+    if (self->flags & UNUSUAL) {
+        end_unusual(worker, self, result);
         return;
     }
-    publish_end(worker, self, stack, result);
+    struct stack *stack = self->stack;
+    begin_end(worker, self, result);
+    if (is_shared(&self->shared)) {
+        leave_shared(worker, self, stack);
+        return;
+    }
+    self->state = TASK_ENDED;
+    if (self->flags & TASK_JOINED) {
+        leave_joined(worker, self, stack);
+        return;
+    }
+    if (self->flags & TASK_DETACHED) record_reclaim(&worker->records, self);
+    weft__leave(worker, stack);
 }
 
-__attribute__((noinline)) static void end_late(struct task *self, int result)
+__attribute__((noinline)) static void end_unusual(struct worker *worker,
+                                                  struct task *self,
+                                                  int result)
 {
-    clean_up(weft__worker(), self);
-    publish_end(weft__worker(), self, self->stack, result); /* it may have moved */
+    if (worker->runtime->settings.config.on_task_end || leaves_work(self)) {
+        clean_up(worker, self);
+        worker = weft__worker(); /* it may have moved */
+    }
+    struct stack *stack = self->stack;
+    finish(worker, self, result);
+    weft__leave(worker, stack);
 }
 
 /* What the user left to be done; shielded, so that it may block. */
@@ -111,37 +134,12 @@ static void clean_up(struct worker *worker, struct task *self)
     task_set_mark(self, MARK_ENDING);
     weft__scope_refresh(self);
     struct task_body *body = task_body(self);
-    while (leaves_work(self, body)) {
+    while (leaves_work(self)) {
         weft__defer_run(self);
         weft__locals_free(body); /* a destructor may defer, and set another value */
         weft__scope_close_all(self);
     }
     if (config->on_task_end) config->on_task_end(task_handle(self), config->hook_arg);
-}
-
-/* The record may be gone afterwards. */
-static inline void publish_end(struct worker *worker,
-                               struct task *task,
-                               struct stack *stack,
-                               int result)
-{
-    begin_end(worker, task, result);
-    if (is_shared(&task->shared)) {
-        leave_shared(worker, task, stack);
-        return;
-    }
-    task->state = TASK_ENDED;
-    unsigned flags = task->flags;
-    if (unlikely(flags & UNUSUAL)) {
-        leave_unusual(worker, task, stack);
-        return;
-    }
-    if (flags & TASK_JOINED) {
-        leave_joined(worker, task, stack);
-        return;
-    }
-    if (flags & TASK_DETACHED) record_reclaim(&worker->records, task);
-    weft__leave(worker, stack);
 }
 
 /* One task joins it, as a rule. */
@@ -150,7 +148,7 @@ __attribute__((noinline)) static void leave_joined(struct worker *worker,
                                                    struct stack *stack)
 {
     if (unlikely(!give_to_one(worker, task))) {
-        leave_unusual(worker, task, stack);
+        leave_any(worker, task, stack);
         return;
     }
     record_reclaim(&worker->records, task);
@@ -165,15 +163,15 @@ __attribute__((noinline)) static void leave_shared(struct worker *worker,
     weft__leave(worker, stack);
 }
 
-__attribute__((noinline)) static void leave_unusual(struct worker *worker,
-                                                    struct task *task,
-                                                    struct stack *stack)
+__attribute__((noinline)) static void leave_any(struct worker *worker,
+                                                struct task *task,
+                                                struct stack *stack)
 {
     finish_any(worker, task);
     weft__leave(worker, stack);
 }
 
-/* Publishes the result of a task that never ran; the record may be gone afterwards. */
+/* Publishes the result; the record may be gone afterwards. */
 static void finish(struct worker *worker, struct task *task, int result)
 {
     begin_end(worker, task, result);

@@ -55,6 +55,8 @@ enum {
     TASK_MOVES = 1 << 10,      /* it may continue on another worker: core/migrate.c */
     TASK_STAYS = 1 << 11,      /* ... but not from this sleep, which is bound to its worker */
     TASK_SCOPED = 1 << 12,     /* ... or it was spawned into a scope, or has opened one */
+    TASK_HOOKED = 1 << 13,     /* the runtime wants to know of its start or its end */
+    TASK_OWES = 1 << 14,       /* it has, or had, deferred calls or local values */
 };
 
 /* Bits of task.marks. */
@@ -87,11 +89,20 @@ struct task {
     _Atomic(uint64_t) id; /* 0 in a free record; other threads read it, relaxed */
     struct worker *worker;
     struct stack *stack; /* NULL before the first run and after the end */
-    uint8_t state;       /* enum task_state */
-    uint16_t flags;
-    int16_t interrupt; /* what a blocking call fails with at entry: 0, -ECANCELED, -ETIMEDOUT */
-    int16_t no_sleep;  /* in a try scope: what a blocking call fails with instead of sleeping */
-    uint16_t ignored;  /* failed entries in a row */
+    union {              /* C11, 6.5.2.3: to be read and written together, too */
+        struct {
+            uint8_t state; /* enum task_state */
+            uint16_t flags;
+            int16_t interrupt; /* what a blocking call fails with at entry: 0, -ECANCELED, ... */
+            int16_t no_sleep;  /* in a try scope: what it fails with instead of sleeping */
+        };
+        struct {
+            uint32_t kind;     /* the first two */
+            uint32_t refusals; /* the other two */
+        };
+        uint64_t condition; /* all four */
+    };
+    uint16_t ignored;        /* failed entries in a row */
     _Atomic(uint8_t) marks;  /* its worker writes, tasks below it on other workers read; relaxed */
     _Atomic(uint8_t) shared; /* enum sharing: whether others may join it; core/share.h */
     int saved_errno;         /* of a suspended task */
