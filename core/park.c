@@ -257,7 +257,7 @@ static inline struct task *pick_fast(struct worker *worker)
         return task;
     }
     task = ready->head;
-    if (ready->batch_count != 0) {
+    if (ready->newest.head) {
         if (unlikely(task && ready->unstarted_run >= READY_UNSTARTED_RUN)) return NULL;
         ready->slot_run = 0;
         ready->unstarted_run++;
