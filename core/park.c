@@ -18,7 +18,9 @@ static struct task *pick_any(struct worker *worker);
 static struct task *next_task(struct worker *worker);
 static struct task *next_task_slow(struct worker *worker);
 static bool prepare_start(struct worker *worker, struct task *task);
+static bool is_slice_left(struct worker *worker);
 static int switch_from(struct worker *worker, struct task *self);
+static int switch_to(struct worker *worker, struct task *self, struct task *next);
 static int switch_to_new(struct worker *worker, struct task *self, struct task *next);
 static int switch_slow(struct worker *worker, struct task *self, struct task *next);
 
@@ -38,12 +40,26 @@ int weft__park_here(struct worker *worker, struct task *self)
     return result;
 }
 
+/* As a rule others were woken and nothing else is ready: then the queue of woken tasks is turned by
+ * one, which is what a push and pick_fast() would do. */
 int weft__yield_to_all(struct worker *worker, struct task *self)
 {
+    struct ready *ready = &worker->ready;
+    struct task *next = ready->head;
     self->state = TASK_READY;
     self->wake_result = 0;
-    ready_push_woken(&worker->ready, self);
-    return switch_from(worker, self);
+    if (unlikely(!next || ready->slot || ready->newest.head)) {
+        ready_push_woken(ready, self);
+        return switch_from(worker, self);
+    }
+    self->next = NULL;
+    ready->tail->next = self;
+    ready->tail = self;
+    if (unlikely(!is_slice_left(worker))) return switch_slow(worker, self, NULL);
+    ready->slot_run = 0;
+    ready->unstarted_run = 0;
+    ready->head = next->next; /* not NULL: it ends with this task */
+    return switch_to(worker, self, next);
 }
 
 int weft__enter_late(struct worker *worker, struct task *self)
@@ -169,6 +185,12 @@ static inline int switch_from(struct worker *worker, struct task *self)
 {
     struct task *next = pick_fast(worker);
     if (unlikely(!next || next == self)) return switch_slow(worker, self, next);
+    return switch_to(worker, self, next);
+}
+
+/* ... to this one, which is another one. */
+static inline int switch_to(struct worker *worker, struct task *self, struct task *next)
+{
     if (next->state == TASK_UNSTARTED) return switch_to_new(worker, self, next);
     save_context(worker, self);
     load_context(worker, next);
@@ -240,14 +262,20 @@ static bool prepare_start(struct worker *worker, struct task *task)
     return true;
 }
 
+/* Begins another slice: false, if something else comes before the next task. */
+static inline bool is_slice_left(struct worker *worker)
+{
+    worker->ready.batch_is_open = false;
+    if (unlikely(--worker->slices_left < 0)) return false;
+    /* relaxed: the drain that follows acquires */
+    return likely(atomic_load_explicit(&worker->inbox, memory_order_relaxed) == 0);
+}
+
 /* The usual next task: from the slot or the queue of woken tasks. NULL: ask pick_any(). */
 static inline struct task *pick_fast(struct worker *worker)
 {
     struct ready *ready = &worker->ready;
-    ready->batch_is_open = false;
-    if (unlikely(--worker->slices_left < 0)) return NULL;
-    /* relaxed: the drain that follows acquires */
-    if (unlikely(atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0)) return NULL;
+    if (unlikely(!is_slice_left(worker))) return NULL;
 
     struct task *task = ready->slot;
     if (task) {

@@ -334,16 +334,21 @@ void weft__task_cancel(struct task *task)
 
 /* ---- the public calls ---- */
 
+/* A function of its own, so that the usual case needs no stack frame. */
+__attribute__((noinline)) static int yield_late(struct worker *worker, struct task *self)
+{
+    int refused = self->interrupt ? weft__enter(worker, self) : 0;
+    if (refused) return refused;
+    if (self->flags & TASK_MOVES) weft__migrate_offer(worker);
+    return weft__yield_to_all(worker, self);
+}
+
 int weft_yield(void)
 {
     struct worker *worker = weft__worker();
     if (unlikely(!worker || !worker->current)) return weft__not_in_task();
     struct task *self = worker->current;
-    if (unlikely(self->interrupt)) {
-        int refused = weft__enter(worker, self);
-        if (refused) return refused;
-    }
-    if (unlikely(self->flags & TASK_MOVES)) weft__migrate_offer(worker);
+    if (unlikely(self->interrupt || self->flags & TASK_MOVES)) return yield_late(worker, self);
     return weft__yield_to_all(worker, self);
 }
 
