@@ -418,13 +418,49 @@ WEFT__NO_SANITIZE __attribute__((noinline)) static void leave_slowly(struct work
     weft__switch_leave(worker->sp, 0);
 }
 
-WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
+/* The fibre is closed on another stack. */
+WEFT__NO_SANITIZE static void die(struct worker *worker, struct stack *stack)
 {
-    core_leave(worker);
 #if WEFT__SANITIZED
     worker->dead_fiber = ((struct task_body *)(void *)stack->body)->fiber;
     worker->has_dead_fiber = true;
+#else
+    (void)worker;
+    (void)stack;
 #endif
+}
+
+/* What the slot is for, without going through it. */
+WEFT__NO_SANITIZE void weft__leave_to(struct worker *worker,
+                                      struct task *joiner,
+                                      struct stack *stack)
+{
+    struct ready *ready = &worker->ready;
+    bool comes_next = !ready->slot && ready->slot_run < READY_SLOT_RUN && !worker->starved &&
+                      stack_is_taken(&worker->stacks, stack);
+    if (unlikely(!comes_next)) {
+        weft__wake(joiner, 0);
+        weft__leave(worker, stack);
+        return;
+    }
+    if (unlikely(!is_slice_left(worker))) {
+        weft__wake(joiner, 0);
+        core_leave(worker);
+        die(worker, stack);
+        leave_slowly(worker, NULL, stack);
+        return;
+    }
+    ready->slot_run++;
+    core_leave(worker);
+    die(worker, stack);
+    stack_keep(&worker->stacks, stack); /* nobody takes it before we are off it */
+    leave_to(worker, joiner, 0);
+}
+
+WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
+{
+    core_leave(worker);
+    die(worker, stack);
     struct task *next = unlikely(worker->starved) ? NULL : pick_fast(worker);
     if (unlikely(!next)) {
         leave_slowly(worker, next, stack);

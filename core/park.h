@@ -33,6 +33,9 @@ int weft__yield_to_all(struct worker *worker, struct task *self);
  * returns; not declared so, as the compiler would make no tail call of it. */
 void weft__leave(struct worker *worker, struct stack *stack);
 
+/* As weft__wake(joiner, 0) and weft__leave(); its wait.kind is NULL already. */
+void weft__leave_to(struct worker *worker, struct task *joiner, struct stack *stack);
+
 /* The first thing on a task's stack. */
 #if WEFT__SANITIZED
 void weft__arrive(struct task *self);
@@ -75,8 +78,9 @@ static inline void weft__wake_queued(struct task *task, int result)
 }
 
 /* As weft__wake_queued(), but next if nobody was woken before it in this slice: for hand-overs. */
-static inline void wake_next(struct ready *ready, struct task *task, int result)
+static inline void weft__wake(struct task *task, int result)
 {
+    struct ready *ready = &task->worker->ready;
     task->state = TASK_READY;
     task->wake_result = result;
     task->wait.kind = NULL;
@@ -85,11 +89,6 @@ static inline void wake_next(struct ready *ready, struct task *task, int result)
         return;
     }
     ready_push_woken(ready, task);
-}
-
-static inline void weft__wake(struct task *task, int result)
-{
-    wake_next(&task->worker->ready, task, result);
 }
 
 /* In select.c: completes a select through one of its cases. */

@@ -33,7 +33,7 @@ static void forget_marks(struct task *task);
 static bool leaves_inbox(struct task *task);
 static void finish_any(struct worker *worker, struct task *task);
 static void finish_root(struct worker *worker, int result);
-static bool give_to_one(struct worker *worker, struct task *task);
+static struct task *give_to_one(struct task *task);
 static bool give_result(struct task *task);
 
 /* ---- run ---- */
@@ -147,12 +147,13 @@ __attribute__((noinline)) static void leave_joined(struct worker *worker,
                                                    struct task *task,
                                                    struct stack *stack)
 {
-    if (unlikely(!give_to_one(worker, task))) {
+    struct task *joiner = give_to_one(task);
+    if (unlikely(!joiner)) {
         leave_any(worker, task, stack);
         return;
     }
     record_reclaim(&worker->records, task);
-    weft__leave(worker, stack);
+    weft__leave_to(worker, joiner, stack);
 }
 
 __attribute__((noinline)) static void leave_shared(struct worker *worker,
@@ -187,7 +188,7 @@ static void finish(struct worker *worker, struct task *task, int result)
 static void finish_any(struct worker *worker, struct task *task)
 {
     unsigned flags = task->flags;
-    bool given = flags & TASK_JOINED && (give_to_one(worker, task) || give_result(task));
+    bool given = flags & TASK_JOINED && give_result(task);
     bool taken = given || flags & TASK_DETACHED;
     if (unlikely(flags & TASK_ROOT)) finish_root(worker, task->result);
     if (unlikely(flags & TASK_MARKED)) forget_marks(task);
@@ -244,21 +245,22 @@ __attribute__((noinline)) static void finish_root(struct worker *worker, int res
     worker_end_period(worker); /* the loop wants to know */
 }
 
-/* The usual case of give_result(): one task waits, in weft_join(). */
-static inline bool give_to_one(struct worker *worker, struct task *task)
+/* The usual case of give_result(): one task waits, in weft_join(). Returns it, to be woken; NULL if
+ * it is not so. */
+static inline struct task *give_to_one(struct task *task)
 {
     struct list_node *head = &task->joiners.head;
     struct list_node *link = head->next;
-    if (unlikely(link == head || link->next != head)) return false;
+    if (unlikely(link == head || link->next != head)) return NULL;
     struct task *joiner = waiter_of_link(link)->task;
-    if (unlikely(link != &joiner->wait.waiter.link)) return false;
+    if (unlikely(link != &joiner->wait.waiter.link)) return NULL;
 
     *link = (struct list_node){0}; /* it stood there alone */
     task->joiners = (struct list){0};
     int *ret_result = joiner->wait.value;
     if (ret_result) *ret_result = task->result;
-    wake_next(&worker->ready, joiner, 0); /* it is this worker's, as all that joins a private one */
-    return true;
+    joiner->wait.kind = NULL;
+    return joiner;
 }
 
 /* Wakes whoever joins; true if somebody did. */
