@@ -4,8 +4,8 @@
  *
  * Three places: the hand-over slot (the task that was woken first in this slice), the FIFO of woken
  * tasks, and a stack of batches of unstarted tasks, one batch per slice that spawned. All bounds
- * are counts, the same on every backend. The top of the stack, `newest`, is not in the ring that has
- * the rest: it is empty only if that is, too.
+ * are counts, the same on every backend. The top of the stack, `newest`, lies beside the ring of
+ * the others: it is empty only if that is, too.
  */
 #ifndef WEFT_CORE_READY_H
 #define WEFT_CORE_READY_H

@@ -23,10 +23,11 @@
 static void call_start_hook(struct task *self);
 static void end(struct task *self, int result);
 static void end_unusual(struct worker *worker, struct task *self, int result);
+static void end_scoped(struct worker *worker, struct task *self, int result);
+static void end_any(struct worker *worker, struct task *self, int result);
 static void clean_up(struct worker *worker, struct task *self);
 static void leave_joined(struct worker *worker, struct task *task, struct stack *stack);
 static void leave_shared(struct worker *worker, struct task *task, struct stack *stack);
-static void leave_any(struct worker *worker, struct task *task, struct stack *stack);
 static void finish(struct worker *worker, struct task *task, int result);
 static void finish_shared(struct worker *worker, struct task *task);
 static void forget_marks(struct task *task);
@@ -117,6 +118,33 @@ __attribute__((noinline)) static void end_unusual(struct worker *worker,
                                                   struct task *self,
                                                   int result)
 {
+    bool is_scoped = (self->flags & UNUSUAL) == TASK_SCOPED;
+    if (likely(is_scoped && self->scope == self->home)) {
+        end_scoped(worker, self, result);
+        return;
+    }
+    end_any(worker, self, result);
+}
+
+/* It leaves nothing to be done but for the scope that it was spawned into. */
+static inline void end_scoped(struct worker *worker, struct task *self, int result)
+{
+    struct stack *stack = self->stack;
+    begin_end(worker, self, result);
+    if (is_shared(&self->shared)) {
+        leave_shared(worker, self, stack);
+        return;
+    }
+    self->state = TASK_ENDED;
+    if (unlikely(!self->home)) { /* ... or there was none */
+        weft__task_leave(worker, self, stack);
+        return;
+    }
+    weft__scope_leave(worker, self, stack);
+}
+
+__attribute__((noinline)) static void end_any(struct worker *worker, struct task *self, int result)
+{
     if (worker->runtime->settings.config.on_task_end || leaves_work(self)) {
         clean_up(worker, self);
         worker = weft__worker(); /* it may have moved */
@@ -149,7 +177,7 @@ __attribute__((noinline)) static void leave_joined(struct worker *worker,
 {
     struct task *joiner = give_to_one(task);
     if (unlikely(!joiner)) {
-        leave_any(worker, task, stack);
+        weft__task_leave(worker, task, stack);
         return;
     }
     record_reclaim(&worker->records, task);
@@ -164,9 +192,7 @@ __attribute__((noinline)) static void leave_shared(struct worker *worker,
     weft__leave(worker, stack);
 }
 
-__attribute__((noinline)) static void leave_any(struct worker *worker,
-                                                struct task *task,
-                                                struct stack *stack)
+void weft__task_leave(struct worker *worker, struct task *task, struct stack *stack)
 {
     finish_any(worker, task);
     weft__leave(worker, stack);

@@ -248,6 +248,9 @@ void *weft__task_arg(struct task *task);
 /* The first function on a task's stack; never returns. */
 void weft__task_main(intptr_t task);
 
+/* The end of a private task, whose state is TASK_ENDED, whatever it has; and weft__leave(). */
+void weft__task_leave(struct worker *worker, struct task *task, struct stack *stack);
+
 /* Ends a task that never ran: on_drop, result -ENOMEM, joiners. On the worker's own stack. */
 void weft__task_drop(struct task *task);
 
