@@ -386,6 +386,7 @@ WEFT__NO_SANITIZE static void leave_to(struct worker *worker, struct task *next,
 /* Starts `next` in the place of the task that ended. */
 WEFT__NO_SANITIZE static void inherit(struct worker *worker, struct task *next, struct stack *stack)
 {
+    task_fetch_ahead(next, next->next); /* who was queued behind it */
     task_settle(next, stack);
     load_new_context(worker, next);
     weft__san_before_switch(&worker->dead_fiber, FIBER(next), true);

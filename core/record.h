@@ -95,6 +95,7 @@ static inline struct task *record_at_hand(struct record_pool *pool)
     struct task *task = pool->free;
     if (task) {
         pool->free = task->next;
+        task_fetch_ahead(task, task->next);
         pool->free_count--;
     } else {
         task = pool->fresh;
