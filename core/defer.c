@@ -26,6 +26,7 @@ int weft_defer(void (*fn)(void *arg), void *arg)
     struct task_body *body = task_body(worker->current);
     *deferred = (struct deferred){.next = body->deferred, .fn = fn, .arg = arg};
     body->deferred = deferred;
+    task_set_flag(worker->current, TASK_OWES);
     return 0;
 }
 

@@ -89,8 +89,9 @@ __attribute__((noinline)) static int join_now(struct worker *worker,
     return result == -EAGAIN ? self->no_sleep : result;
 }
 
-/* The call proper, after its entry. */
-static inline int join(struct worker *worker, struct task *self, weft_task handle, int *ret_result)
+/* The call proper, after its entry. `no_sleep`: the caller's. */
+static inline int join(
+    struct worker *worker, struct task *self, weft_task handle, int *ret_result, int no_sleep)
 {
     struct task *target = task_of_handle(handle);
     if (unlikely(!target)) return -ESRCH;
@@ -99,7 +100,7 @@ static inline int join(struct worker *worker, struct task *self, weft_task handl
     if (unlikely(!weft__task_is_mine(worker, target))) {
         return join_shared(worker, self, handle, ret_result);
     }
-    if (target->state == TASK_ENDED || unlikely(self->no_sleep)) {
+    if (target->state == TASK_ENDED || unlikely(no_sleep)) {
         return join_now(worker, self, target, ret_result);
     }
     weft__wait_for(self, &join_wait, target, ret_result);
@@ -114,7 +115,7 @@ __attribute__((noinline)) static int join_late(struct worker *worker,
                                                int *ret_result)
 {
     int refused = weft__enter_late(worker, self);
-    return refused ? refused : join(worker, self, handle, ret_result);
+    return refused ? refused : join(worker, self, handle, ret_result, self->no_sleep);
 }
 
 int weft_join(weft_task handle, int *ret_result)
@@ -122,8 +123,10 @@ int weft_join(weft_task handle, int *ret_result)
     struct worker *worker = weft__worker();
     if (unlikely(!worker || !worker->current)) return weft__not_in_task();
     struct task *self = worker->current;
-    if (weft__enters_late(worker, self)) return join_late(worker, self, handle, ret_result);
-    return join(worker, self, handle, ret_result);
+    if (unlikely(--worker->budget < 0 || self->refusals)) { /* or it must not sleep */
+        return join_late(worker, self, handle, ret_result);
+    }
+    return join(worker, self, handle, ret_result, 0);
 }
 
 /* It counts no more among those that its scope can join. */

@@ -51,6 +51,7 @@ int weft_local_set(struct weft_local_key key, void *value)
         if (!value) return 0;
         body->locals = calloc(WEFT_LOCAL_KEYS_MAX, sizeof *body->locals);
         if (!body->locals) return -ENOMEM;
+        task_set_flag(worker->current, TASK_OWES);
     }
     body->locals[key.number - 1] = value;
     return 0;

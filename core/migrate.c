@@ -44,7 +44,7 @@ static unsigned count_crowd(const struct worker *worker)
     for (const struct task *task = worker->ready.head; task && count < LOOKED_AT_MAX;
          task = task->next)
         count++;
-    return count + (unsigned)worker->ready.batch_count;
+    return count + (unsigned)worker->ready.batch_count + (worker->ready.newest.head != NULL);
 }
 
 /* The worker with the smallest crowd, if that is smaller by two or more; NULL: nobody. */

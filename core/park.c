@@ -18,7 +18,9 @@ static struct task *pick_any(struct worker *worker);
 static struct task *next_task(struct worker *worker);
 static struct task *next_task_slow(struct worker *worker);
 static bool prepare_start(struct worker *worker, struct task *task);
+static bool is_slice_left(struct worker *worker);
 static int switch_from(struct worker *worker, struct task *self);
+static int switch_to(struct worker *worker, struct task *self, struct task *next);
 static int switch_to_new(struct worker *worker, struct task *self, struct task *next);
 static int switch_slow(struct worker *worker, struct task *self, struct task *next);
 
@@ -38,12 +40,26 @@ int weft__park_here(struct worker *worker, struct task *self)
     return result;
 }
 
+/* As a rule others were woken and nothing else is ready: then the queue of woken tasks is turned by
+ * one, which is what a push and pick_fast() would do. */
 int weft__yield_to_all(struct worker *worker, struct task *self)
 {
+    struct ready *ready = &worker->ready;
+    struct task *next = ready->head;
     self->state = TASK_READY;
     self->wake_result = 0;
-    ready_push_woken(&worker->ready, self);
-    return switch_from(worker, self);
+    if (unlikely(!next || ready->slot || ready->newest.head)) {
+        ready_push_woken(ready, self);
+        return switch_from(worker, self);
+    }
+    self->next = NULL;
+    ready->tail->next = self;
+    ready->tail = self;
+    if (unlikely(!is_slice_left(worker))) return switch_slow(worker, self, NULL);
+    ready->slot_run = 0;
+    ready->unstarted_run = 0;
+    ready->head = next->next; /* not NULL: it ends with this task */
+    return switch_to(worker, self, next);
 }
 
 int weft__enter_late(struct worker *worker, struct task *self)
@@ -169,6 +185,12 @@ static inline int switch_from(struct worker *worker, struct task *self)
 {
     struct task *next = pick_fast(worker);
     if (unlikely(!next || next == self)) return switch_slow(worker, self, next);
+    return switch_to(worker, self, next);
+}
+
+/* ... to this one, which is another one. */
+static inline int switch_to(struct worker *worker, struct task *self, struct task *next)
+{
     if (next->state == TASK_UNSTARTED) return switch_to_new(worker, self, next);
     save_context(worker, self);
     load_context(worker, next);
@@ -240,14 +262,20 @@ static bool prepare_start(struct worker *worker, struct task *task)
     return true;
 }
 
+/* Begins another slice: false, if something else comes before the next task. */
+static inline bool is_slice_left(struct worker *worker)
+{
+    worker->ready.batch_is_open = false;
+    if (unlikely(--worker->slices_left < 0)) return false;
+    /* relaxed: the drain that follows acquires */
+    return likely(atomic_load_explicit(&worker->inbox, memory_order_relaxed) == 0);
+}
+
 /* The usual next task: from the slot or the queue of woken tasks. NULL: ask pick_any(). */
 static inline struct task *pick_fast(struct worker *worker)
 {
     struct ready *ready = &worker->ready;
-    ready->batch_is_open = false;
-    if (unlikely(--worker->slices_left < 0)) return NULL;
-    /* relaxed: the drain that follows acquires */
-    if (unlikely(atomic_load_explicit(&worker->inbox, memory_order_relaxed) != 0)) return NULL;
+    if (unlikely(!is_slice_left(worker))) return NULL;
 
     struct task *task = ready->slot;
     if (task) {
@@ -257,7 +285,7 @@ static inline struct task *pick_fast(struct worker *worker)
         return task;
     }
     task = ready->head;
-    if (ready->batch_count != 0) {
+    if (ready->newest.head) {
         if (unlikely(task && ready->unstarted_run >= READY_UNSTARTED_RUN)) return NULL;
         ready->slot_run = 0;
         ready->unstarted_run++;
@@ -338,10 +366,13 @@ static struct task *next_after_end(struct worker *worker, const struct stack *st
     return next_task(worker);
 }
 
-/* True if the unstarted task may simply take over the stack of the one that ended. */
-static bool can_inherit(const struct worker *worker, struct task *next, const struct stack *stack)
+/* True if it is an unstarted task that may simply take over the stack of the one that ended. */
+static inline bool can_inherit(const struct worker *worker,
+                               const struct task *next,
+                               const struct stack *stack)
 {
-    return task_stack_size(next) <= stack->size && stack->size == worker->stacks.default_size;
+    return next->state == TASK_UNSTARTED && stack->size == worker->stacks.default_size &&
+           likely(task_stack_size(next) <= stack->size);
 }
 
 /* The last step of a task that ended: its stack is put already. */
@@ -355,35 +386,97 @@ WEFT__NO_SANITIZE static void leave_to(struct worker *worker, struct task *next,
 /* Starts `next` in the place of the task that ended. */
 WEFT__NO_SANITIZE static void inherit(struct worker *worker, struct task *next, struct stack *stack)
 {
-    task_inherit(next, stack);
+    task_fetch_ahead(next, next->next); /* who was queued behind it */
+    task_settle(next, stack);
     load_new_context(worker, next);
     weft__san_before_switch(&worker->dead_fiber, FIBER(next), true);
     weft__switch_restart(stack->top, weft__task_main, (intptr_t)next);
 }
 
-WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
+/* What is rare; `next` is what was picked already, or NULL: nobody. */
+WEFT__NO_SANITIZE __attribute__((noinline)) static void leave_slowly(struct worker *worker,
+                                                                     struct task *next,
+                                                                     struct stack *stack)
 {
-    core_leave(worker);
-    struct task *next = next_after_end(worker, stack);
-
-#if WEFT__SANITIZED
-    worker->dead_fiber = ((struct task_body *)(void *)stack->body)->fiber;
-    worker->has_dead_fiber = true;
-#endif
-
+    if (!next) next = unlikely(worker->starved) ? next_after_end(worker, stack) : pick_any(worker);
     bool starts = false;
     while (next && next->state == TASK_UNSTARTED) {
-        if (can_inherit(worker, next, stack)) inherit(worker, next, stack);
+        if (can_inherit(worker, next, stack)) {
+            inherit(worker, next, stack);
+            return; /* never */
+        }
         starts = prepare_start(worker, next);
         if (starts) break;
         next = next_task(worker);
     }
     weft__stack_put(&worker->stacks, stack); /* nobody takes it before we are off it */
-    if (next) leave_to(worker, next, starts ? (intptr_t)next : next->wake_result);
-
+    if (next) {
+        leave_to(worker, next, starts ? (intptr_t)next : next->wake_result);
+        return; /* never */
+    }
     load_own_context(worker);
     weft__san_before_switch(&worker->dead_fiber, &worker->fiber, true);
     weft__switch_leave(worker->sp, 0);
+}
+
+/* The fibre is closed on another stack. */
+WEFT__NO_SANITIZE static void die(struct worker *worker, struct stack *stack)
+{
+#if WEFT__SANITIZED
+    worker->dead_fiber = ((struct task_body *)(void *)stack->body)->fiber;
+    worker->has_dead_fiber = true;
+#else
+    (void)worker;
+    (void)stack;
+#endif
+}
+
+/* What the slot is for, without going through it. */
+WEFT__NO_SANITIZE void weft__leave_to(struct worker *worker,
+                                      struct task *joiner,
+                                      struct stack *stack)
+{
+    struct ready *ready = &worker->ready;
+    bool comes_next = !ready->slot && ready->slot_run < READY_SLOT_RUN && !worker->starved &&
+                      stack_is_taken(&worker->stacks, stack);
+    if (unlikely(!comes_next)) {
+        weft__wake(joiner, 0);
+        weft__leave(worker, stack);
+        return;
+    }
+    if (unlikely(!is_slice_left(worker))) {
+        weft__wake(joiner, 0);
+        core_leave(worker);
+        die(worker, stack);
+        leave_slowly(worker, NULL, stack);
+        return;
+    }
+    ready->slot_run++;
+    core_leave(worker);
+    die(worker, stack);
+    stack_keep(&worker->stacks, stack); /* nobody takes it before we are off it */
+    leave_to(worker, joiner, 0);
+}
+
+WEFT__NO_SANITIZE void weft__leave(struct worker *worker, struct stack *stack)
+{
+    core_leave(worker);
+    die(worker, stack);
+    struct task *next = unlikely(worker->starved) ? NULL : pick_fast(worker);
+    if (unlikely(!next)) {
+        leave_slowly(worker, next, stack);
+        return;
+    }
+    if (next->state != TASK_UNSTARTED && likely(stack_is_taken(&worker->stacks, stack))) {
+        stack_keep(&worker->stacks, stack); /* nobody takes it before we are off it */
+        leave_to(worker, next, next->wake_result);
+        return;
+    }
+    if (likely(can_inherit(worker, next, stack))) {
+        inherit(worker, next, stack);
+        return;
+    }
+    leave_slowly(worker, next, stack);
 }
 
 #if WEFT__SANITIZED

@@ -29,8 +29,12 @@ int weft__park_here(struct worker *worker, struct task *self);
 /* Lets everybody else run first; returns 0. Call it last. */
 int weft__yield_to_all(struct worker *worker, struct task *self);
 
-/* Continues with whoever is next; the current stack is given up. For a task that ended. */
-_Noreturn void weft__leave(struct worker *worker, struct stack *stack);
+/* Continues with whoever is next; the current stack is given up. For a task that ended. Never
+ * returns; not declared so, as the compiler would make no tail call of it. */
+void weft__leave(struct worker *worker, struct stack *stack);
+
+/* As weft__wake(joiner, 0) and weft__leave(); its wait.kind is NULL already. */
+void weft__leave_to(struct worker *worker, struct task *joiner, struct stack *stack);
 
 /* The first thing on a task's stack. */
 #if WEFT__SANITIZED
@@ -80,7 +84,7 @@ static inline void weft__wake(struct task *task, int result)
     task->state = TASK_READY;
     task->wake_result = result;
     task->wait.kind = NULL;
-    if (!ready->slot) {
+    if (likely(!ready->slot)) {
         ready->slot = task;
         return;
     }

@@ -50,7 +50,7 @@ struct task *weft__ready_pick_slow(struct ready *ready)
     if (ready->is_shuffled) return pick_random(ready);
 
     /* What is public comes when nothing else is ready, or in the place of the oldest batch. */
-    if (ready->batch_count == 0) (void)weft__ready_take_back(ready);
+    if (!ready->newest.head) (void)weft__ready_take_back(ready);
 
     struct task *slot = ready->slot;
     ready->slot = NULL;
@@ -69,7 +69,7 @@ struct task *weft__ready_pick_slow(struct ready *ready)
         return starving;
     }
     bool unstarted_first = ready->unstarted_run < READY_UNSTARTED_RUN || !ready->head;
-    if (ready->batch_count > 0 && (unstarted_first || oldest)) {
+    if (ready->newest.head && (unstarted_first || oldest)) {
         ready->unstarted_run++;
         return oldest ? pop_oldest(ready) : ready_pop_newest(ready);
     }
@@ -88,6 +88,7 @@ static struct task *pop_starving(struct ready *ready)
 /* There is a batch. */
 static struct task *pop_oldest(struct ready *ready)
 {
+    if (ready->batch_count == 0) return ready_pop_newest(ready);
     struct batch *batch = &ready->batches[ready->batch_first & ready->batch_mask];
     struct task *task = batch->head;
     batch->head = task->next;
@@ -105,7 +106,7 @@ static struct task *pick_random(struct ready *ready)
         ready_push_woken(ready, ready->slot);
         ready->slot = NULL;
     }
-    while (ready->batch_count > 0)
+    while (ready->newest.head)
         ready_push_woken(ready, pop_oldest(ready));
     if (!ready->head) return NULL;
 

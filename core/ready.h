@@ -4,7 +4,8 @@
  *
  * Three places: the hand-over slot (the task that was woken first in this slice), the FIFO of woken
  * tasks, and a stack of batches of unstarted tasks, one batch per slice that spawned. All bounds
- * are counts, the same on every backend.
+ * are counts, the same on every backend. The top of the stack, `newest`, lies beside the ring of
+ * the others: it is empty only if that is, too.
  */
 #ifndef WEFT_CORE_READY_H
 #define WEFT_CORE_READY_H
@@ -33,8 +34,8 @@ enum {
 /* Unstarted tasks spawned in one slice: a FIFO list. */
 struct batch {
     struct task *head;
+    bool is_pinned; /* none of it may go to another worker */
     struct task *tail;
-    bool is_pinned;  /* none of it may go to another worker */
     uint64_t number; /* in the deque: which one it is */
 };
 
@@ -54,14 +55,16 @@ struct ready {
     unsigned slot_run;      /* picks of the slot in a row */
     unsigned unstarted_run; /* picks of unstarted tasks in a row */
 
-    struct batch *batches; /* ring of batch_mask + 1; oldest at batch_first */
+    struct batch newest; /* without a head: there is no batch */
+    bool batch_is_open;  /* the newest batch belongs to the running slice */
+    bool oldest_is_due;  /* a period is over: the next slow pick is of the oldest batch */
+    unsigned periods;    /* since a public one was picked like that */
+    struct task *mark;   /* in the open batch: its tail when chunks were last published, or NULL */
+
+    struct batch *batches; /* the older ones: a ring of batch_mask + 1, the oldest at batch_first */
     size_t batch_mask;
     size_t batch_first;
     size_t batch_count;
-    bool batch_is_open; /* the newest batch belongs to the running slice */
-    bool oldest_is_due; /* a period is over: the next slow pick is of the oldest batch */
-    unsigned periods;   /* since a public one was picked like that */
-    struct task *mark;  /* in the open batch: its tail when chunks were last published, or NULL */
     struct public_deque public; /* with several workers: core/steal.c */
 
     struct random shuffle; /* test only: */
@@ -74,7 +77,7 @@ void weft__ready_close(struct ready *ready);
 /* Makes room for one more batch: 0 or -ENOMEM. */
 int weft__ready_reserve_batch(struct ready *ready);
 
-/* In steal.c: the ring is empty, and gets the newest public batch, if there is one. */
+/* In steal.c: there is no batch, and the newest public one becomes one, if there is any. */
 bool weft__ready_take_back(struct ready *ready);
 
 /* In steal.c: the first task of the oldest public batch, which stays public; NULL: none is. */
@@ -106,45 +109,61 @@ static inline struct task *ready_pop_woken(struct ready *ready)
     return task;
 }
 
+/* Word by word: a wider load would wait for the store of a part that has just been changed. */
+static inline void batch_move(struct batch *to, const struct batch *from)
+{
+    to->head = from->head;
+    to->is_pinned = from->is_pinned;
+    to->tail = from->tail;
+}
+
+/* Makes place for another newest batch. The caller has reserved one. */
+static inline void ready_stow_newest(struct ready *ready)
+{
+    if (!ready->newest.head) return;
+    size_t end = ready->batch_first + ready->batch_count++;
+    batch_move(&ready->batches[end & ready->batch_mask], &ready->newest);
+}
+
 /* The caller has reserved a batch if none is open. */
 static inline void ready_push_unstarted(struct ready *ready, struct task *task)
 {
     task->next = NULL;
     if (ready->batch_is_open) {
-        struct batch *batch =
-            &ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask];
-        batch->tail->next = task;
-        batch->tail = task;
+        ready->newest.tail->next = task;
+        ready->newest.tail = task;
         return;
     }
     ready->batch_is_open = true;
     ready->mark = NULL;
-    ready->batches[(ready->batch_first + ready->batch_count++) & ready->batch_mask] =
-        (struct batch){.head = task, .tail = task};
+    ready_stow_newest(ready);
+    ready->newest.head = task;
+    ready->newest.tail = task;
+    ready->newest.is_pinned = false;
 }
 
-/* There is a batch. */
+/* There is a batch. When it is used up, the one before takes its place. */
 static inline struct task *ready_pop_newest(struct ready *ready)
 {
-    struct batch *batch =
-        &ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask];
-    struct task *task = batch->head;
-    batch->head = task->next;
-    if (!batch->head) ready->batch_count--;
+    struct task *task = ready->newest.head;
+    ready->newest.head = task->next;
+    if (!task->next && ready->batch_count != 0) {
+        size_t last = ready->batch_first + --ready->batch_count;
+        batch_move(&ready->newest, &ready->batches[last & ready->batch_mask]);
+    }
     return task;
 }
 
 /* None of the newest batch may go to another worker. There is one. */
 static inline void ready_pin_newest(struct ready *ready)
 {
-    ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask].is_pinned =
-        true;
+    ready->newest.is_pinned = true;
 }
 
 static inline bool ready_is_empty(const struct ready *ready)
 {
     /* relaxed: only its worker makes it greater */
-    return !ready->slot && !ready->head && ready->batch_count == 0 &&
+    return !ready->slot && !ready->head && !ready->newest.head &&
            atomic_load_explicit(&ready->public.count, memory_order_relaxed) == 0;
 }
 

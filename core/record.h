@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "core/task.h"
 
 #define RECORD_CHUNK_SIZE ((size_t)1 << 21)
@@ -75,13 +76,10 @@ static inline const struct record_pool *record_pool(const struct task *task)
     return atomic_load_explicit(&record_chunk(task)->pool, memory_order_relaxed);
 }
 
-/* As weft__record_free(), for a record that the worker's own pool may hold. */
+/* As weft__record_free(), for a private task of the worker: then the record is from its pool. */
 static inline void record_reclaim(struct record_pool *pool, struct task *task)
 {
-    if (__builtin_expect(record_pool(task) != pool, 0)) {
-        weft__record_free(task);
-        return;
-    }
+    WEFT_DEBUG_ASSERT(record_pool(task) == pool);
     atomic_store_explicit(&task->id, 0, memory_order_relaxed);
     task->state = TASK_FREE;
     task->next = pool->free;
@@ -97,6 +95,7 @@ static inline struct task *record_at_hand(struct record_pool *pool)
     struct task *task = pool->free;
     if (task) {
         pool->free = task->next;
+        task_fetch_ahead(task, task->next);
         pool->free_count--;
     } else {
         task = pool->fresh;

@@ -294,9 +294,11 @@ static void refresh_live(struct task *task, void *arg)
     weft__shared_unlock();
 }
 
-/* The tasks whose records are this worker's, wherever they run. In an operation. */
+/* The tasks whose records are this worker's, wherever they run, and those to come. In an
+ * operation. */
 static void refresh_records(struct worker *worker)
 {
+    weft__worker_set_newborn(worker);
     weft__records_visit(&worker->records, refresh_live, worker);
     if (worker->index == 0) weft__runtime_visit_foreign(worker->runtime, refresh_live, worker);
 }

@@ -71,7 +71,7 @@ static int open_scope(struct scope *scope, unsigned flags, const char *site)
     list_open(&scope->waiters);
     scope->ret_status = NULL;
     scope->site = site;
-    task_set_flag(self, TASK_LINKED);
+    task_set_flag(self, TASK_SCOPED);
     self->scope = scope;
     if (unlikely(self->interrupt || self->no_sleep || flags)) weft__scope_refresh(self);
     return 0;
@@ -192,6 +192,30 @@ void weft__scope_child_ended(struct worker *worker, struct task *task, bool take
     weft__shared_lock();
     child_ended(worker, scope, task, taken);
     weft__shared_unlock();
+}
+
+/* Does the end of one of several children concern nobody? Of private tasks and parts only. */
+static inline bool ends_unheard(const struct scope *scope, const struct task *task)
+{
+    if (is_shared(&scope->shared) || is_shared(&scope->has_remote)) return false;
+    bool is_dropped = (task->flags & (TASK_DETACHED | TASK_JOINED)) == TASK_DETACHED;
+    bool is_last = task->sibling.next == task->sibling.previous; /* both are the list */
+    if (!is_dropped || is_last || task->result < 0) return false;
+    return list_is_empty(&scope->waiters) || scope->owner->wait.kind == &close_wait;
+}
+
+/* As at the end of a task of the root scope, there is no call in the usual case. */
+void weft__scope_leave(struct worker *worker, struct task *task, struct stack *stack)
+{
+    if (!ends_unheard(task->home, task)) {
+        weft__task_leave(worker, task, stack);
+        return;
+    }
+    list_remove(&task->sibling);
+    task->home = NULL;
+    task->scope = NULL;
+    record_reclaim(&worker->records, task);
+    weft__leave(worker, stack);
 }
 
 /* Keeps it if it is. Children of both parts may fail at once. */

@@ -135,6 +135,9 @@ void weft__scope_make_remote(struct worker *worker, struct task *task);
  * for a join; a failure cancels the rest; wakes the owner if it waits for this. */
 void weft__scope_child_ended(struct worker *worker, struct task *task, bool taken);
 
+/* weft__task_leave() for a task that was spawned into a scope. */
+void weft__scope_leave(struct worker *worker, struct task *task, struct stack *stack);
+
 /* Closes whatever the ending task left open, last opened first. */
 void weft__scope_close_all(struct task *task);
 

@@ -46,13 +46,9 @@ static struct task *make_record(struct worker *worker)
 }
 
 /* Makes it a task of the root scope without options: what most are. */
-static inline void begin(
-    struct worker *worker, struct task *task, weft_fn fn, const char *site, bool detached)
+static inline void begin(struct worker *worker, struct task *task, weft_fn fn, const char *site)
 {
-    task->state = TASK_UNSTARTED;
-    task->flags = detached ? TASK_DETACHED : 0;
-    task->interrupt = runtime_is_cancelled(worker->runtime) ? -ECANCELED : 0;
-    task->no_sleep = 0;
+    task->condition = worker->newborn;
     task->ignored = 0;
     task->worker = worker;
     task->fn = fn;
@@ -60,9 +56,19 @@ static inline void begin(
     worker->tasks_total++;
 }
 
+/* To who spawns it, when nothing can fail any more. Nobody wants its handle: nobody joins it. */
+static inline void introduce(struct task *task, weft_task *ret)
+{
+    if (ret) {
+        *ret = task_handle(task);
+    } else {
+        task->flags |= TASK_DETACHED;
+    }
+}
+
 static inline void enter_scope(struct task *task, struct scope *home, struct scope_part *part)
 {
-    task->flags |= TASK_LINKED;
+    task->flags |= TASK_SCOPED;
     task->home = home;
     task->scope = home;
     list_push_back(&part->children, &task->sibling);
@@ -93,8 +99,7 @@ static inline void join_scope(struct worker *worker, struct task *task, struct s
     if (unlikely(owner->scope != home)) {
         weft__scope_refresh(task);
     } else { /* in the same scope the same holds for both */
-        task->interrupt = owner->interrupt;
-        task->no_sleep = owner->no_sleep;
+        task->refusals = owner->refusals;
     }
     core_leave(worker);
 }
@@ -119,10 +124,9 @@ __attribute__((noinline)) static void join_scope_shared(struct worker *worker,
     core_leave(worker);
 }
 
-static inline void enqueue(struct worker *worker, struct task *task, weft_task *ret)
+static inline void enqueue(struct worker *worker, struct task *task)
 {
     ready_push_unstarted(&worker->ready, task);
-    if (ret) *ret = task_handle(task);
     if (unlikely(--worker->spawns_left < 0)) weft__publish(worker);
 }
 
@@ -134,7 +138,7 @@ int weft__spawn(struct worker *worker, const struct spawn_request *request)
         task = make_record(worker);
         if (!task) return -ENOMEM;
     }
-    begin(worker, task, request->fn, request->site, !request->ret);
+    begin(worker, task, request->fn, request->site);
 
     int result = fill(task, request);
     if (unlikely(result < 0)) {
@@ -142,6 +146,7 @@ int weft__spawn(struct worker *worker, const struct spawn_request *request)
         weft__record_free(task);
         return result;
     }
+    introduce(task, request->ret);
     unsigned placement = request->options ? request->options->placement : WEFT_ANYWHERE;
     if (unlikely(placement == WEFT_SPREAD && worker->runtime->has_many)) {
         spread(worker, task, request);
@@ -152,7 +157,7 @@ int weft__spawn(struct worker *worker, const struct spawn_request *request)
     } else if (request->home) {
         join_scope(worker, task, request->home);
     }
-    enqueue(worker, task, request->ret);
+    enqueue(worker, task);
     if (unlikely(placement == WEFT_HERE)) ready_pin_newest(&worker->ready);
     return 0;
 }
@@ -165,7 +170,6 @@ static void spread(struct worker *worker, struct task *task, const struct spawn_
     task->worker = weft__spread_choose(worker->runtime);
     atomic_store_explicit(&task->shared, SHARED, memory_order_relaxed);
     if (request->home) enter_scope_remote(worker, task, request->home);
-    if (request->ret) *request->ret = task_handle(task);
     weft__mail(task, REMOTE_SPAWN);
 }
 
@@ -197,8 +201,7 @@ int weft__task_prepare(struct record_pool *pool,
 
     task->state = TASK_UNSTARTED;
     task->flags = request->ret ? 0 : TASK_DETACHED;
-    task->interrupt = 0;
-    task->no_sleep = 0;
+    task->refusals = 0;
     task->ignored = 0;
     task->fn = request->fn;
     task->site = request->site;
@@ -214,6 +217,8 @@ int weft__task_prepare(struct record_pool *pool,
 void weft__task_adopt(struct worker *worker, struct task *task)
 {
     weft__scope_refresh(task); /* it may have been cancelled on its way */
+    const struct task newborn = {.condition = worker->newborn};
+    if (unlikely(newborn.flags & TASK_HOOKED)) task_set_flag(task, TASK_HOOKED);
     worker->tasks_total++;
     ready_push_woken(&worker->ready, task); /* needs no room for a batch; picking it starts it */
 }
@@ -279,9 +284,10 @@ int weft_spawn_at(weft_task *ret, weft_fn fn, void *arg, const char *site)
     struct task *task = take_record(worker);
     if (unlikely(!task)) return spawn_late(worker, ret, fn, arg, site);
 
-    begin(worker, task, fn, site, !ret);
+    begin(worker, task, fn, site);
+    introduce(task, ret);
     task->plain.arg = arg;
-    enqueue(worker, task, ret);
+    enqueue(worker, task);
     return 0;
 }
 
@@ -300,10 +306,11 @@ int weft_scope_spawn_at(
     struct task *task = likely(is_usual) ? take_record(worker) : NULL;
     if (unlikely(!task)) return weft_scope_spawn_with_at(scope, ret, NULL, fn, arg, site);
 
-    begin(worker, task, fn, site, !ret);
+    begin(worker, task, fn, site);
+    introduce(task, ret);
     task->plain.arg = arg;
     join_scope(worker, task, scope_of(scope));
-    enqueue(worker, task, ret);
+    enqueue(worker, task);
     return 0;
 }
 
@@ -346,10 +353,11 @@ int weft_spawn_copy_at(weft_task *ret,
         return spawn_from_here(&(struct spawn_request){
             .ret = ret, .fn = fn, .args = args, .args_size = size, .site = site, .home = scope});
     }
-    begin(worker, task, fn, site, !ret);
+    begin(worker, task, fn, site);
+    introduce(task, ret);
     copy_args(task, args, size);
     if (scope) join_scope(worker, task, scope);
-    enqueue(worker, task, ret);
+    enqueue(worker, task);
     return 0;
 }
 

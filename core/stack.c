@@ -47,6 +47,8 @@
 
 #define CACHE_LINE 64
 
+#define NO_HOME UINT32_MAX /* of no cache: nobody opens that many */
+
 struct stack_slab {
     struct stack_cache *cache;     /* whose it is, for good */
     struct stack_slab *next;       /* in cache->slabs, for good */
@@ -82,6 +84,7 @@ static struct stack_slab *slab_open(struct stack_cache *cache, size_t size, unsi
 static void slab_unmap(struct stack_cache *cache, struct stack_slab *slab);
 static bool slab_guard(struct stack_cache *cache, struct stack_slab *slab, unsigned index);
 static bool slab_is_idle(const struct stack_slab *slab);
+static void set_reserve(struct stack_cache *cache, struct stack *stack);
 static void slab_mark_guards(struct stack_slab *slab);
 static bool epoch_advance(struct stack_cache *cache);
 static void slab_leave(struct stack_slab *slab, struct stack *stack);
@@ -101,11 +104,19 @@ int weft__stacks_open(struct stack_cache *cache, size_t default_size, bool guard
     };
     list_open(&cache->cold);
 
-    cache->reserve = stack_carve(cache);
-    if (cache->reserve) return 0;
+    struct stack *reserve = stack_carve(cache);
+    set_reserve(cache, reserve);
+    if (reserve) return 0;
 
     weft__stacks_close(cache);
     return -ENOMEM;
+}
+
+/* Without one, the next stack that is put becomes it. */
+static void set_reserve(struct stack_cache *cache, struct stack *stack)
+{
+    cache->reserve = stack;
+    cache->takes = stack ? cache->home : NO_HOME;
 }
 
 void weft__stacks_close(struct stack_cache *cache)
@@ -114,7 +125,8 @@ void weft__stacks_close(struct stack_cache *cache)
     take_returned(cache);
     weft__stacks_part(cache); /* one that was returned may be of its own size */
     if (cache->reserve) slab_leave(cache->reserve->slab, cache->reserve);
-    cache->reserve = NULL;
+    set_reserve(cache, NULL);
+    cache->held_count -= cache->free_count;
     while (cache->free) {
         struct stack *stack = cache->free;
         cache->free = stack->next;
@@ -156,12 +168,11 @@ struct stack *weft__stack_get_slow(struct stack_cache *cache, size_t size)
         struct stack *second = hot->next;
         hot->next = second->next;
         cache->free_count--;
-        cache->live_count++;
         return second;
     }
 
     struct stack *stack = stack_carve(cache);
-    if (stack) cache->live_count++;
+    if (stack) cache->held_count++;
     return stack;
 }
 
@@ -170,8 +181,8 @@ struct stack *weft__stack_get_reserved(struct stack_cache *cache)
     struct stack *stack = cache->reserve;
     if (!stack) return NULL;
 
-    cache->reserve = NULL;
-    cache->live_count++;
+    set_reserve(cache, NULL);
+    cache->held_count++;
     return stack;
 }
 
@@ -179,17 +190,17 @@ void weft__stack_put_slow(struct stack_cache *cache, struct stack *stack)
 {
     bool is_mine = stack->slab->cache == cache;
     if (!is_mine || stack->size != cache->default_size) {
-        if (is_mine) cache->live_count--;
+        if (is_mine) cache->held_count--;
         weft__stacks_part(cache);
         cache->parting = stack;
         return;
     }
     if (!cache->reserve) {
-        cache->live_count--;
-        cache->reserve = stack;
+        cache->held_count--;
+        set_reserve(cache, stack);
         return;
     }
-    weft__stack_put(cache, stack);
+    stack_keep(cache, stack);
 }
 
 /*
@@ -217,6 +228,7 @@ void weft__stacks_trim(struct stack_cache *cache)
 
     struct stack *stack = *end;
     *end = NULL;
+    cache->held_count -= cache->free_count - kept;
     cache->free_count = kept;
 
     struct stack_slab *touched = NULL;
@@ -379,7 +391,7 @@ static struct stack *own_get(struct stack_cache *cache, size_t size)
     bool is_mine = parted && parted->slab->cache == cache;
     if (is_mine && parted->size == size && !runs_on(parted)) {
         cache->parting = NULL;
-        cache->live_count++;
+        cache->held_count++;
         return parted;
     }
 
@@ -391,7 +403,7 @@ static struct stack *own_get(struct stack_cache *cache, size_t size)
         slab_unmap(cache, slab);
         return NULL;
     }
-    cache->live_count++;
+    cache->held_count++;
     return stack;
 }
 

@@ -41,7 +41,7 @@ enum stack_guards weft__stack_guards(void);
 struct stack_cache {
     struct stack *free;   /* hot stacks, most recent first */
     size_t free_count;    /* of the list above */
-    size_t live_count;    /* handed out and not yet given back */
+    size_t held_count;    /* those, and what is handed out and not yet given back */
     size_t default_size;  /* usable bytes */
     bool guards_required; /* WEFT_GUARDS=require: fail instead of going on unguarded */
     struct stack_slab *slabs;
@@ -55,6 +55,7 @@ struct stack_cache {
     struct stack *parting; /* of its own size, or of another cache: unmapped, or given back, at
                                  the next put, trim or close, when nobody is on it any more */
     uint32_t home;         /* unique in the process */
+    uint32_t takes;        /* whose puts are the usual ones: home; NO_HOME without a reserve */
     _Atomic(struct stack *) returned; /* by other workers; the owner takes them all */
     enum stack_guards guards;         /* weft__stack_guards() at open */
 };
@@ -94,22 +95,37 @@ static inline struct stack *weft__stack_get(struct stack_cache *cache, size_t si
 
     cache->free = stack->next;
     cache->free_count--;
-    cache->live_count++;
     return stack;
+}
+
+/* Handed out and not yet given back. */
+static inline size_t stacks_live(const struct stack_cache *cache)
+{
+    return cache->held_count - cache->free_count;
+}
+
+/* Is there nothing to it but its place among the hot ones? */
+static inline bool stack_is_taken(const struct stack_cache *cache, const struct stack *stack)
+{
+    return stack->home == cache->takes;
+}
+
+static inline void stack_keep(struct stack_cache *cache, struct stack *stack)
+{
+    stack->next = cache->free;
+    stack->idle_since = cache->epoch;
+    cache->free = stack;
+    cache->free_count++;
 }
 
 /* Takes a stack whose task has ended. The caller may run on it until its next switch. */
 static inline void weft__stack_put(struct stack_cache *cache, struct stack *stack)
 {
-    if (stack->home != cache->home || !cache->reserve) {
+    if (__builtin_expect(!stack_is_taken(cache, stack), 0)) {
         weft__stack_put_slow(cache, stack);
         return;
     }
-    stack->next = cache->free;
-    stack->idle_since = cache->epoch;
-    cache->free = stack;
-    cache->free_count++;
-    cache->live_count--;
+    stack_keep(cache, stack);
 }
 
 #endif

@@ -75,7 +75,7 @@ int weft_stats(struct weft_stats *ret)
         .turns = worker->turn,
         .polls = worker->polls,
         .slices = worker_slices(worker),
-        .stacks = worker->stacks.live_count,
+        .stacks = stacks_live(&worker->stacks),
         .stacks_unguarded = worker->stacks.unguarded_count,
     };
     struct view view = {.runtime = worker->runtime, .worker = worker};

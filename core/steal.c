@@ -60,9 +60,7 @@ bool weft__ready_take_back(struct ready *ready)
     (void)pthread_mutex_lock(&public->lock);
     unsigned count = atomic_load_explicit(&public->count, memory_order_relaxed);
     if (count > 0) {
-        ready->batches[ready->batch_first & ready->batch_mask] =
-            public->chunks[(public->first + count - 1) % READY_PUBLIC_MAX];
-        ready->batch_count = 1;
+        ready->newest = public->chunks[(public->first + count - 1) % READY_PUBLIC_MAX];
         atomic_store_explicit(&public->count, count - 1, memory_order_seq_cst);
     }
     (void)pthread_mutex_unlock(&public->lock);
@@ -145,7 +143,7 @@ static void make_remote(struct worker *worker, struct batch chunk)
     core_enter(worker);
     weft__shared_lock();
     for (struct task *task = chunk.head; task; task = task->next) {
-        if (task->flags & TASK_LINKED) weft__scope_make_remote(worker, task);
+        if (task->flags & TASK_SCOPED) weft__scope_make_remote(worker, task);
     }
     weft__shared_unlock();
     if (!was_entered) core_leave(worker);
@@ -182,10 +180,12 @@ static bool publish_head(struct worker *worker, struct batch *batch, const struc
 static bool publish_oldest(struct worker *worker)
 {
     struct ready *ready = &worker->ready;
-    if (ready->batch_count < (ready->batch_is_open ? 2u : 1u)) return false;
-    struct batch *oldest = &ready->batches[ready->batch_first & ready->batch_mask];
+    bool is_only = ready->batch_count == 0;
+    if (is_only && (ready->batch_is_open || !ready->newest.head)) return false;
+    struct batch *oldest =
+        is_only ? &ready->newest : &ready->batches[ready->batch_first & ready->batch_mask];
     if (oldest->is_pinned || !publish_head(worker, oldest, oldest->tail)) return false;
-    if (!oldest->head) {
+    if (!is_only && !oldest->head) {
         ready->batch_first = (ready->batch_first + 1) & ready->batch_mask;
         ready->batch_count--;
     }
@@ -196,9 +196,8 @@ static bool publish_oldest(struct worker *worker)
 static bool publish_aged(struct worker *worker)
 {
     struct ready *ready = &worker->ready;
-    if (!ready->batch_is_open || ready->batch_count == 0) return false;
-    struct batch *open =
-        &ready->batches[(ready->batch_first + ready->batch_count - 1) & ready->batch_mask];
+    if (!ready->batch_is_open || !ready->newest.head) return false;
+    struct batch *open = &ready->newest;
     struct task *mark = ready->mark;
     ready->mark = open->tail;
     if (!mark || mark == open->tail || open->is_pinned) return false;
@@ -249,7 +248,8 @@ static void queue(struct ready *ready, struct batch chunk)
 {
     if (weft__ready_reserve_batch(ready) == 0) {
         chunk.is_pinned = true; /* once is enough */
-        ready->batches[(ready->batch_first + ready->batch_count++) & ready->batch_mask] = chunk;
+        ready_stow_newest(ready);
+        ready->newest = chunk;
         return;
     }
     while (chunk.head) { /* they need no memory there */

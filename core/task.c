@@ -20,18 +20,33 @@
 #include "core/share.h"
 #include "core/steal.h"
 
+static void call_start_hook(struct task *self);
+static void end(struct task *self, int result);
+static void end_unusual(struct worker *worker, struct task *self, int result);
+static void end_scoped(struct worker *worker, struct task *self, int result);
+static void end_any(struct worker *worker, struct task *self, int result);
 static void clean_up(struct worker *worker, struct task *self);
+static void leave_joined(struct worker *worker, struct task *task, struct stack *stack);
+static void leave_shared(struct worker *worker, struct task *task, struct stack *stack);
 static void finish(struct worker *worker, struct task *task, int result);
 static void finish_shared(struct worker *worker, struct task *task);
 static void forget_marks(struct task *task);
 static bool leaves_inbox(struct task *task);
-static void finish_joined(struct worker *worker, struct task *task);
-static void finish_any(struct worker *worker, struct task *task, bool given);
+static void finish_any(struct worker *worker, struct task *task);
 static void finish_root(struct worker *worker, int result);
-static bool give_to_one(struct task *task);
+static struct task *give_to_one(struct task *task);
 static bool give_result(struct task *task);
 
 /* ---- run ---- */
+
+/* In an operation from here on, which weft__leave() leaves. */
+static inline void begin_end(struct worker *worker, struct task *task, int result)
+{
+    task->stack = NULL;
+    task->result = result;
+    worker->tasks_ended++;
+    core_enter(worker);
+}
 
 void *weft__task_arg(struct task *task)
 {
@@ -44,11 +59,17 @@ const char *weft__task_name(const struct task *task)
     return flags & TASK_EXTRAS ? task->plain.extras->name : NULL;
 }
 
+/* What a private task's end must look at, besides whether it is joined or detached. */
+enum {
+    UNUSUAL = TASK_SCOPED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED | TASK_HOOKED |
+              TASK_OWES
+};
+
 /* Deferred calls, local values, or scopes of its own that are open. */
-static inline bool leaves_work(const struct task *self, const struct task_body *body)
+static bool leaves_work(const struct task *self)
 {
-    if (body->deferred || body->locals) return true;
-    return self->flags & TASK_LINKED && self->scope != self->home;
+    const struct task_body *body = task_body(self);
+    return body->deferred || body->locals || self->scope != self->home;
 }
 
 void weft__task_main(intptr_t value)
@@ -56,15 +77,75 @@ void weft__task_main(intptr_t value)
     struct task *self = (struct task *)value;
     weft__arrive(self);
 
+    if (unlikely(self->flags & TASK_HOOKED)) call_start_hook(self);
+    end(self, self->fn(weft__task_arg(self)));
+}
+
+__attribute__((noinline)) static void call_start_hook(struct task *self)
+{
     const struct weft_config *config = &self->worker->runtime->settings.config;
-    if (unlikely(config->on_task_start)) config->on_task_start(task_handle(self), config->hook_arg);
+    if (config->on_task_start) config->on_task_start(task_handle(self), config->hook_arg);
+}
 
-    int result = self->fn(weft__task_arg(self));
-
+/*
+ * The task's function has returned. From here to the switch everything that is usual is a chain of
+ * tail calls, without a stack frame: nobody comes back.
+ */
+static void end(struct task *self, int result)
+{
     struct worker *worker = weft__worker();
     if (unlikely(!worker)) _exit(result & 255); /* a forked child returned into its parent's task */
-    const struct task_body *body = task_body(self);
-    if (unlikely(leaves_work(self, body) || config->on_task_end)) {
+    if (self->flags & UNUSUAL) {
+        end_unusual(worker, self, result);
+        return;
+    }
+    struct stack *stack = self->stack;
+    begin_end(worker, self, result);
+    if (is_shared(&self->shared)) {
+        leave_shared(worker, self, stack);
+        return;
+    }
+    self->state = TASK_ENDED;
+    if (self->flags & TASK_JOINED) {
+        leave_joined(worker, self, stack);
+        return;
+    }
+    if (self->flags & TASK_DETACHED) record_reclaim(&worker->records, self);
+    weft__leave(worker, stack);
+}
+
+__attribute__((noinline)) static void end_unusual(struct worker *worker,
+                                                  struct task *self,
+                                                  int result)
+{
+    bool is_scoped = (self->flags & UNUSUAL) == TASK_SCOPED;
+    if (likely(is_scoped && self->scope == self->home)) {
+        end_scoped(worker, self, result);
+        return;
+    }
+    end_any(worker, self, result);
+}
+
+/* It leaves nothing to be done but for the scope that it was spawned into. */
+static inline void end_scoped(struct worker *worker, struct task *self, int result)
+{
+    struct stack *stack = self->stack;
+    begin_end(worker, self, result);
+    if (is_shared(&self->shared)) {
+        leave_shared(worker, self, stack);
+        return;
+    }
+    self->state = TASK_ENDED;
+    if (unlikely(!self->home)) { /* ... or there was none */
+        weft__task_leave(worker, self, stack);
+        return;
+    }
+    weft__scope_leave(worker, self, stack);
+}
+
+__attribute__((noinline)) static void end_any(struct worker *worker, struct task *self, int result)
+{
+    if (worker->runtime->settings.config.on_task_end || leaves_work(self)) {
         clean_up(worker, self);
         worker = weft__worker(); /* it may have moved */
     }
@@ -81,7 +162,7 @@ static void clean_up(struct worker *worker, struct task *self)
     task_set_mark(self, MARK_ENDING);
     weft__scope_refresh(self);
     struct task_body *body = task_body(self);
-    while (leaves_work(self, body)) {
+    while (leaves_work(self)) {
         weft__defer_run(self);
         weft__locals_free(body); /* a destructor may defer, and set another value */
         weft__scope_close_all(self);
@@ -89,56 +170,60 @@ static void clean_up(struct worker *worker, struct task *self)
     if (config->on_task_end) config->on_task_end(task_handle(self), config->hook_arg);
 }
 
-/* Publishes the result; the record may be gone afterwards. */
-static inline void finish(struct worker *worker, struct task *task, int result)
+/* One task joins it, as a rule. */
+__attribute__((noinline)) static void leave_joined(struct worker *worker,
+                                                   struct task *task,
+                                                   struct stack *stack)
 {
-    const unsigned unusual = TASK_LINKED | TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED;
-    task->stack = NULL;
-    task->result = result;
-    worker->tasks_ended++;
-    core_enter(worker); /* weft__leave() leaves it */
+    struct task *joiner = give_to_one(task);
+    if (unlikely(!joiner)) {
+        weft__task_leave(worker, task, stack);
+        return;
+    }
+    record_reclaim(&worker->records, task);
+    weft__leave_to(worker, joiner, stack);
+}
+
+__attribute__((noinline)) static void leave_shared(struct worker *worker,
+                                                   struct task *task,
+                                                   struct stack *stack)
+{
+    finish_shared(worker, task);
+    weft__leave(worker, stack);
+}
+
+void weft__task_leave(struct worker *worker, struct task *task, struct stack *stack)
+{
+    finish_any(worker, task);
+    weft__leave(worker, stack);
+}
+
+/* Publishes the result; the record may be gone afterwards. */
+static void finish(struct worker *worker, struct task *task, int result)
+{
+    begin_end(worker, task, result);
     if (is_shared(&task->shared)) {
         finish_shared(worker, task);
         return;
     }
     task->state = TASK_ENDED;
-    if (task->flags & unusual) {
-        if (task->joiners.head.next) {
-            finish_joined(worker, task);
-        } else {
-            finish_any(worker, task, false);
-        }
-    } else if (task->flags & TASK_DETACHED) {
-        record_reclaim(&worker->records, task);
-    }
+    finish_any(worker, task);
 }
 
-/* The usual case, one task that joins one of the root scope, makes no call and needs no frame. */
-__attribute__((noinline)) static void finish_joined(struct worker *worker, struct task *task)
-{
-    const unsigned unusual = TASK_EXTRAS | TASK_ARGS_OWNED | TASK_ROOT | TASK_MARKED;
-    bool given = give_to_one(task);
-    if (unlikely(!given || task->home || task->flags & unusual)) {
-        finish_any(worker, task, given);
-        return;
-    }
-    task->scope = NULL;
-    record_reclaim(&worker->records, task);
-}
-
-__attribute__((noinline)) static void finish_any(struct worker *worker,
-                                                 struct task *task,
-                                                 bool given)
+/* Of a private task, with whatever it has. */
+static void finish_any(struct worker *worker, struct task *task)
 {
     unsigned flags = task->flags;
-    if (task->joiners.head.next && give_result(task)) given = true;
+    bool given = flags & TASK_JOINED && give_result(task);
     bool taken = given || flags & TASK_DETACHED;
-    task->scope = NULL;
     if (unlikely(flags & TASK_ROOT)) finish_root(worker, task->result);
     if (unlikely(flags & TASK_MARKED)) forget_marks(task);
-    if (task->home) weft__scope_child_ended(worker, task, taken);
+    if (flags & TASK_SCOPED) {
+        task->scope = NULL;
+        if (task->home) weft__scope_child_ended(worker, task, taken);
+        if (taken) task->home = NULL; /* the scope has let go of it */
+    }
     if (!taken) return;
-    task->home = NULL; /* the scope has let go of it */
     if (unlikely(flags & (TASK_EXTRAS | TASK_ARGS_OWNED))) weft__task_forsake(task);
     record_reclaim(&worker->records, task);
 }
@@ -186,21 +271,22 @@ __attribute__((noinline)) static void finish_root(struct worker *worker, int res
     worker_end_period(worker); /* the loop wants to know */
 }
 
-/* The usual case of give_result(): one task waits, in weft_join(). */
-static inline bool give_to_one(struct task *task)
+/* The usual case of give_result(): one task waits, in weft_join(). Returns it, to be woken; NULL if
+ * it is not so. */
+static inline struct task *give_to_one(struct task *task)
 {
     struct list_node *head = &task->joiners.head;
     struct list_node *link = head->next;
-    if (unlikely(link == head || link->next != head)) return false;
+    if (unlikely(link == head || link->next != head)) return NULL;
     struct task *joiner = waiter_of_link(link)->task;
-    if (unlikely(link != &joiner->wait.waiter.link)) return false;
+    if (unlikely(link != &joiner->wait.waiter.link)) return NULL;
 
     *link = (struct list_node){0}; /* it stood there alone */
     task->joiners = (struct list){0};
     int *ret_result = joiner->wait.value;
     if (ret_result) *ret_result = task->result;
-    weft__wake(joiner, 0);
-    return true;
+    joiner->wait.kind = NULL;
+    return joiner;
 }
 
 /* Wakes whoever joins; true if somebody did. */
@@ -276,16 +362,21 @@ void weft__task_cancel(struct task *task)
 
 /* ---- the public calls ---- */
 
+/* A function of its own, so that the usual case needs no stack frame. */
+__attribute__((noinline)) static int yield_late(struct worker *worker, struct task *self)
+{
+    int refused = self->interrupt ? weft__enter(worker, self) : 0;
+    if (refused) return refused;
+    if (self->flags & TASK_MOVES) weft__migrate_offer(worker);
+    return weft__yield_to_all(worker, self);
+}
+
 int weft_yield(void)
 {
     struct worker *worker = weft__worker();
     if (unlikely(!worker || !worker->current)) return weft__not_in_task();
     struct task *self = worker->current;
-    if (unlikely(self->interrupt)) {
-        int refused = weft__enter(worker, self);
-        if (refused) return refused;
-    }
-    if (unlikely(self->flags & TASK_MOVES)) weft__migrate_offer(worker);
+    if (unlikely(self->interrupt || self->flags & TASK_MOVES)) return yield_late(worker, self);
     return weft__yield_to_all(worker, self);
 }
 

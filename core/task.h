@@ -48,12 +48,15 @@ enum {
     TASK_EXTRAS = 1 << 3,      /* plain.extras holds the spawn options */
     TASK_ROOT = 1 << 4,        /* what weft_run() started */
     TASK_NAMED_BUSY = 1 << 5,  /* ignored its cancellation 1,000 calls in a row; in the reports */
-    TASK_LINKED = 1 << 6,      /* line 2 says something: it has, or had, joiners or a scope */
+    TASK_JOINED = 1 << 6,      /* line 2 says something: it has, or had, joiners ... */
     TASK_MARKED = 1 << 7,      /* `marks` is not zero */
     TASK_SPREAD = 1 << 8,      /* counted in spread_live of its worker */
     TASK_REMOTE = 1 << 9,      /* in the remote part of its home scope; set under the lock */
     TASK_MOVES = 1 << 10,      /* it may continue on another worker: core/migrate.c */
     TASK_STAYS = 1 << 11,      /* ... but not from this sleep, which is bound to its worker */
+    TASK_SCOPED = 1 << 12,     /* ... or it was spawned into a scope, or has opened one */
+    TASK_HOOKED = 1 << 13,     /* the runtime wants to know of its start or its end */
+    TASK_OWES = 1 << 14,       /* it has, or had, deferred calls or local values */
 };
 
 /* Bits of task.marks. */
@@ -70,11 +73,14 @@ struct task_extras {
 };
 
 #define TASK_ARGS_SIZE 48
+#define TASK_SIZE      256
+#define TASK_AHEAD     8
 
 /*
  * A free record is zero but for `next` and line 1. A spawn writes lines 0 and 1 only; line 2 is
  * first touched when somebody joins the task, or it is in a scope, line 3 when it sleeps. So most
- * tasks that never sleep live and die in two lines: TASK_LINKED says whether to look further.
+ * tasks that never sleep live and die in two lines: TASK_JOINED and
+ * TASK_SCOPED say whether to look further.
  */
 struct task {
     /* Line 0: touched by every switch. */
@@ -85,11 +91,20 @@ struct task {
     _Atomic(uint64_t) id; /* 0 in a free record; other threads read it, relaxed */
     struct worker *worker;
     struct stack *stack; /* NULL before the first run and after the end */
-    uint8_t state;       /* enum task_state */
-    uint16_t flags;
-    int16_t interrupt; /* what a blocking call fails with at entry: 0, -ECANCELED, -ETIMEDOUT */
-    int16_t no_sleep;  /* in a try scope: what a blocking call fails with instead of sleeping */
-    uint16_t ignored;  /* failed entries in a row */
+    union {              /* C11, 6.5.2.3: to be read and written together, too */
+        struct {
+            uint8_t state; /* enum task_state */
+            uint16_t flags;
+            int16_t interrupt; /* what a blocking call fails with at entry: 0, -ECANCELED, ... */
+            int16_t no_sleep;  /* in a try scope: what it fails with instead of sleeping */
+        };
+        struct {
+            uint32_t kind;     /* the first two */
+            uint32_t refusals; /* the other two */
+        };
+        uint64_t condition; /* all four */
+    };
+    uint16_t ignored;        /* failed entries in a row */
     _Atomic(uint8_t) marks;  /* its worker writes, tasks below it on other workers read; relaxed */
     _Atomic(uint8_t) shared; /* enum sharing: whether others may join it; core/share.h */
     int saved_errno;         /* of a suspended task */
@@ -118,7 +133,7 @@ struct task {
     atomic_uint remote;    /* enum remote_request and remote_fact in worker.h */
 };
 
-_Static_assert(sizeof(struct task) == 256, "four cache lines");
+_Static_assert(sizeof(struct task) == TASK_SIZE, "four cache lines");
 
 /* What a started task has besides its record, at the top of its stack. */
 struct task_body {
@@ -188,7 +203,7 @@ static inline bool task_is_remote(const struct task *task)
 
 static inline void task_add_joiner(struct task *task, struct waiter *waiter)
 {
-    task_set_flag(task, TASK_LINKED);
+    task_set_flag(task, TASK_JOINED);
     if (__builtin_expect(!task->joiners.head.next, 1)) {
         list_open_with(&task->joiners, &waiter->link);
         return;
@@ -202,24 +217,32 @@ static inline size_t task_stack_size(const struct task *task)
     return task->flags & TASK_EXTRAS ? task->plain.extras->stack_size : 0;
 }
 
-/* Gives a task that is about to start the stack of one that ended, which left nothing in it. */
-static inline void task_inherit(struct task *task, struct stack *stack)
+/* Gives a task that is about to start its stack: a new one, whose memory is zero, or that of one
+ * that ended, which left no timer, no local and no deferred call behind. */
+static inline void task_settle(struct task *task, struct stack *stack)
 {
     task->stack = stack;
     stack->task_id = task_id(task);
-    struct task_body *body = task_body(task);
+    struct task_body *body = (struct task_body *)(void *)stack->body;
     body->task = task;
+    WEFT_DEBUG_ASSERT(!weft__timer_is_armed(&body->timer) && !body->locals && !body->deferred);
     weft__san_open(&body->fiber, stack);
 }
 
-/* Gives a task that is about to start its stack. */
-static inline void task_settle(struct task *task, struct stack *stack)
+/*
+ * Of two neighbours in a list: where they lie side by side, as records do of which many were made
+ * together, asks for the memory of the one TASK_AHEAD places further, whose address follows. The
+ * processor does not do so itself when half of each record is touched. Of others it would be asked
+ * in vain, and for what may not be mapped.
+ */
+static inline void task_fetch_ahead(const struct task *task, const struct task *following)
 {
-    struct task_body *body = (struct task_body *)(void *)stack->body;
-    body->timer.place = 0;
-    body->locals = NULL;
-    body->deferred = NULL;
-    task_inherit(task, stack);
+    uintptr_t step = (uintptr_t)following - (uintptr_t)task;
+    bool is_neighbour = step + sizeof *task <= 2 * sizeof *task;
+    if (!is_neighbour) return;
+    const unsigned char *ahead = (const unsigned char *)((uintptr_t)task + TASK_AHEAD * step);
+    __builtin_prefetch(ahead, 1);
+    __builtin_prefetch(ahead + TASK_SIZE / 4, 1);
 }
 
 static inline weft_task task_handle(struct task *task)
@@ -242,6 +265,9 @@ void *weft__task_arg(struct task *task);
 
 /* The first function on a task's stack; never returns. */
 void weft__task_main(intptr_t task);
+
+/* The end of a private task, whose state is TASK_ENDED, whatever it has; and weft__leave(). */
+void weft__task_leave(struct worker *worker, struct task *task, struct stack *stack);
 
 /* Ends a task that never ran: on_drop, result -ENOMEM, joiners. On the worker's own stack. */
 void weft__task_drop(struct task *task);

@@ -64,6 +64,7 @@ int weft__worker_open(struct worker *worker, struct runtime *runtime)
     worker->refresh_post = (struct weft_post){.fn = weft__runtime_refresh, .arg = worker};
     worker->publish_post = (struct weft_post){.fn = weft__publish_more, .arg = worker};
     weft__worker_take_thread(worker);
+    weft__worker_set_newborn(worker);
     /* relaxed: nobody knows it yet. In a host's loop it counts as asleep until its first turn. */
     atomic_init(&worker->is_asleep, worker->index == 0 && runtime->host.is_hosted);
     worker->random.state = settings->config.seed + worker->index;
@@ -96,6 +97,18 @@ close_stacks:
 close_ready:
     weft__ready_close(&worker->ready);
     return result;
+}
+
+void weft__worker_set_newborn(struct worker *worker)
+{
+    const struct weft_config *config = &worker->runtime->settings.config;
+    bool is_hooked = config->on_task_start || config->on_task_end;
+    struct task newborn = {
+        .state = TASK_UNSTARTED,
+        .flags = is_hooked ? TASK_HOOKED : 0,
+        .interrupt = runtime_is_cancelled(worker->runtime) ? -ECANCELED : 0,
+    };
+    worker->newborn = newborn.condition;
 }
 
 void weft__worker_close(struct worker *worker)

@@ -71,6 +71,10 @@ struct worker {
     _Atomic(uintptr_t) inbox; /* newest first; low bit: a task, else a struct weft_post */
     uint64_t turn;            /* counts turns of the loop */
     void *sp;                 /* the worker's own context while a task runs */
+    uint64_t newborn;         /* task.condition of one that is spawned into the root scope */
+    uint64_t tasks_total;     /* ever spawned */
+    uint64_t tasks_ended;
+    struct task *starved; /* unstarted tasks that found no stack, put aside until a task ends */
     struct ready ready;
     struct stack_cache stacks;
     struct record_pool records;
@@ -107,14 +111,11 @@ struct worker {
     uint64_t spun_slices;   /* when as many have run it has spun in vain, and sleeps next */
     uint64_t napped_slices; /* as many had run when it took a nap before it gives memory back */
     uint64_t served_slices; /* when as many have run as the last poll found descriptors */
-    uint64_t tasks_total;   /* ever spawned */
-    uint64_t tasks_ended;
-    uint32_t fd_order;    /* numbers waits for descriptors */
-    size_t fd_waiters;    /* sleeping in a descriptor's queue */
-    size_t fd_armed;      /* descriptors registered with the backend */
-    size_t starved_count; /* unstarted tasks that found no stack */
-    struct task *starved; /* ... put aside until a task ends */
-    bool must_drop;       /* ... or drop one: nothing else can make progress; as is_resting */
+    uint32_t fd_order;      /* numbers waits for descriptors */
+    size_t fd_waiters;      /* sleeping in a descriptor's queue */
+    size_t fd_armed;        /* descriptors registered with the backend */
+    size_t starved_count;   /* of `starved` */
+    bool must_drop;         /* ... one of them: nothing else can make progress; as is_resting */
     struct random random;
     atomic_bool is_asleep;        /* in poll(), about to be, or the host has the thread; pairs with
                                      the inbox */
@@ -165,6 +166,9 @@ static inline void worker_end_period(struct worker *worker)
 
 int weft__worker_open(struct worker *worker, struct runtime *runtime);
 void weft__worker_close(struct worker *worker);
+
+/* Sets `newborn`: at the beginning, and when the root scope was cancelled. */
+void weft__worker_set_newborn(struct worker *worker);
 
 /* The calling thread is the one that runs the tasks: its errno, its C++ exceptions. */
 void weft__worker_take_thread(struct worker *worker);

@@ -20,8 +20,9 @@
  */
 int weft__switch(void **ret_from, void *to, intptr_t value);
 
-/* Continues `to` in the same way, for who never comes back. */
-_Noreturn void weft__switch_leave(void *to, intptr_t value);
+/* Continues `to` in the same way, for who never comes back. Never returns: not declared so, as the
+ * compiler would make no tail call of it. */
+void weft__switch_leave(void *to, intptr_t value);
 
 /*
  * Makes a context on a fresh stack that ends (exclusively) at `top`, 64-byte aligned. The first
@@ -36,8 +37,8 @@ int weft__switch_start(void **ret_from, void *top, intptr_t value, void (*entry)
 
 /*
  * Abandons everything on the current stack and calls `entry(value)` at its `top`, with control
- * words as above. Never returns.
+ * words as above. Never returns: not declared so, as above.
  */
-_Noreturn void weft__switch_restart(void *top, void (*entry)(intptr_t value), intptr_t value);
+void weft__switch_restart(void *top, void (*entry)(intptr_t value), intptr_t value);
 
 #endif

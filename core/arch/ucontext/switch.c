@@ -39,7 +39,7 @@ int weft__switch(void **ret_from, void *to, intptr_t value)
     return (int)from.value;
 }
 
-_Noreturn void weft__switch_leave(void *to, intptr_t value)
+void weft__switch_leave(void *to, intptr_t value)
 {
     struct context *target = to;
     target->value = value;
@@ -62,7 +62,7 @@ void *weft__switch_prepare(void *top, void (*entry)(intptr_t value))
 }
 
 /* The record may not lie at the top here: that is where the frames of the callers are. */
-_Noreturn void weft__switch_restart(void *top, void (*entry)(intptr_t value), intptr_t value)
+void weft__switch_restart(void *top, void (*entry)(intptr_t value), intptr_t value)
 {
     struct context context = {.entry = entry, .value = value};
     make(&context.machine, top, &context);
