@@ -442,7 +442,8 @@ int weft_scope_status(void)
     if (self->no_sleep) return self->no_sleep;
 
     /* its deadline may have passed without a look at the timers since */
-    if (!self->scope) return 0;
+    bool is_shielded = task_marks(self) & MARK_ENDING && self->scope == self->home;
+    if (!self->scope || is_shielded) return 0;
     const struct timer *timer = &self->scope->timer;
     bool is_late = weft__timer_is_armed(timer) && timer->deadline_ns <= weft__worker_now(worker);
     return is_late ? -ETIMEDOUT : 0;
