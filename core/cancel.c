@@ -67,8 +67,10 @@ void weft__scope_expire(struct scope *scope)
 {
     struct worker *worker = scope->owner->worker;
     lock_walk(worker);
-    scope_set_flags(scope, scope_flags(scope) | SCOPE_EXPIRED);
-    walk(worker, scope->owner, scope->parent);
+    if (likely(!weft__scope_take_deadline(worker, scope))) {
+        scope_set_flags(scope, scope_flags(scope) | SCOPE_EXPIRED);
+        walk(worker, scope->owner, scope->parent);
+    }
     unlock_walk(worker);
 }
 

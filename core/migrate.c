@@ -82,21 +82,10 @@ static bool may_go(const struct task *task)
 
 /* ---- the move ---- */
 
-/* Its open scopes, the current one first. */
-static struct scope *first_own_scope(const struct task *task)
-{
-    return task->scope == task->home ? NULL : task->scope;
-}
-
-static struct scope *next_own_scope(const struct task *task, const struct scope *scope)
-{
-    return scope->parent == task->home ? NULL : scope->parent;
-}
-
 static void pack(struct worker *worker, struct task *task)
 {
-    struct scope *scope = first_own_scope(task);
-    for (; scope; scope = next_own_scope(task, scope)) {
+    struct scope *scope = scope_first_own(task);
+    for (; scope; scope = scope_next_own(task, scope)) {
         if (!weft__timer_is_armed(&scope->timer)) continue;
         weft__timer_remove(&worker->timers, &scope->timer);
         scope->timer.kind = TIMER_MOVING;
@@ -105,8 +94,8 @@ static void pack(struct worker *worker, struct task *task)
 
 static void unpack(struct worker *worker, struct task *task)
 {
-    struct scope *scope = first_own_scope(task);
-    for (; scope; scope = next_own_scope(task, scope)) {
+    struct scope *scope = scope_first_own(task);
+    for (; scope; scope = scope_next_own(task, scope)) {
         if (scope->timer.kind != TIMER_MOVING) continue;
         scope->timer.kind = TIMER_SCOPE;
         weft__timer_add(&worker->timers, &scope->timer);

@@ -16,6 +16,7 @@
 #include "core/migrate.h"
 #include "core/park.h"
 #include "core/runtime.h"
+#include "core/scope.h"
 #include "core/share.h"
 
 #define ENTRY_IS_TASK ((uintptr_t)1)
@@ -123,6 +124,7 @@ static void open_task(struct worker *worker, struct task *task)
     unsigned requests = take_requests(worker, task);
     if (requests & REMOTE_SPAWN) weft__task_adopt(worker, task);
     if (requests & REMOTE_MOVE) weft__migrate_arrive(worker, task);
+    if (requests & REMOTE_DEADLINE) weft__scope_take_deadlines(worker, task);
     if (requests & REMOTE_WAKE) weft__shared_arrived(task);
     if (requests & REMOTE_WALK) weft__scope_walk(task);
     weft__shared_unlock();

@@ -64,9 +64,11 @@ static int open_scope(struct scope *scope, unsigned flags, const char *site)
     atomic_init(&scope->has_remote, sharing);
     atomic_init(&scope->is_asked, false);
     atomic_init(&scope->failure, 0);
+    atomic_init(&scope->asked_deadline_ns, 0);
     scope->parent = self->scope;
     scope->owner = self;
     scope->timer.place = 0;
+    scope_set_deadline(scope, WEFT_FOREVER);
     open_part(&scope->local);
     list_open(&scope->waiters);
     scope->ret_status = NULL;
@@ -103,7 +105,7 @@ int weft_scope_open_timeout_at(struct weft_scope *public_scope,
     if (unlikely(result < 0) || duration_ns <= 0 || duration_ns == WEFT_FOREVER) return result;
 
     struct worker *worker = weft__worker();
-    scope->timer.deadline_ns = time_after(weft__worker_now(worker), duration_ns);
+    scope_set_deadline(scope, time_after(weft__worker_now(worker), duration_ns));
     scope->timer.kind = TIMER_SCOPE;
     weft__timer_add(&worker->timers, &scope->timer);
     return 0;
@@ -466,10 +468,69 @@ int weft_scope_status(void)
     if (self->no_sleep) return self->no_sleep;
 
     /* its deadline may have passed without a look at the timers since */
-    if (!self->scope) return 0;
-    const struct timer *timer = &self->scope->timer;
-    bool is_late = weft__timer_is_armed(timer) && timer->deadline_ns <= weft__worker_now(worker);
-    return is_late ? -ETIMEDOUT : 0;
+    bool is_shielded = task_marks(self) & MARK_ENDING && self->scope == self->home;
+    if (!self->scope || is_shielded) return 0;
+    return scope_deadline(self->scope) <= weft__worker_now(worker) ? -ETIMEDOUT : 0;
+}
+
+/* ---- another deadline ---- */
+
+/* On the owner's worker; with the lock if others may ask, too. */
+static void move_deadline(struct worker *worker, struct scope *scope, int64_t deadline_ns)
+{
+    weft__timer_remove(&worker->timers, &scope->timer);
+    scope->timer.kind = TIMER_SCOPE; /* also if the owner is on its way here: it finds it armed */
+    scope_set_deadline(scope, deadline_ns);
+    if (deadline_ns != WEFT_FOREVER) weft__timer_add(&worker->timers, &scope->timer);
+}
+
+static int64_t asked_deadline(const struct scope *scope)
+{
+    return atomic_load_explicit(&scope->asked_deadline_ns, memory_order_relaxed);
+}
+
+/* With the lock. */
+static void ask_deadline(struct scope *scope, int64_t deadline_ns)
+{
+    /* release: pairs with scope_deadline() */
+    atomic_store_explicit(&scope->asked_deadline_ns, deadline_ns, memory_order_release);
+}
+
+bool weft__scope_take_deadline(struct worker *worker, struct scope *scope)
+{
+    int64_t deadline_ns = asked_deadline(scope);
+    if (likely(!deadline_ns)) return false;
+    move_deadline(worker, scope, deadline_ns);
+    ask_deadline(scope, 0);
+    return true;
+}
+
+void weft__scope_take_deadlines(struct worker *worker, struct task *task)
+{
+    struct scope *scope = scope_first_own(task);
+    for (; scope; scope = scope_next_own(task, scope))
+        (void)weft__scope_take_deadline(worker, scope);
+}
+
+/* It has, or may have, a part that is not private. The last one counts: what was asked for before
+ * is forgotten. */
+static int set_deadline_shared(struct worker *worker, struct scope *scope, int64_t deadline_ns)
+{
+    int result = 0;
+    core_enter(worker);
+    weft__shared_lock();
+    if (scope_flags(scope) & SCOPE_EXPIRED) {
+        result = -ETIMEDOUT;
+    } else if (scope->owner->worker == worker) {
+        move_deadline(worker, scope, deadline_ns);
+        ask_deadline(scope, 0);
+    } else {
+        ask_deadline(scope, deadline_ns > 0 ? deadline_ns : 1);
+        weft__mail(scope->owner, REMOTE_DEADLINE);
+    }
+    weft__shared_unlock();
+    core_leave(worker);
+    return result;
 }
 
 int weft_scope_set_deadline(struct weft_scope *public_scope, int64_t deadline_ns)
@@ -478,14 +539,18 @@ int weft_scope_set_deadline(struct weft_scope *public_scope, int64_t deadline_ns
     if (!worker) return weft__not_in_task();
     struct scope *scope = scope_of(public_scope);
     if (!scope_is_open(scope) || scope_flags(scope) & SCOPE_TRY) return -EINVAL;
-    if (task_worker_hint(scope->owner) != worker) return -EPERM;
+    const struct worker *owner = task_worker_hint(scope->owner);
+    if (unlikely(owner != worker)) {
+        if (owner->runtime != worker->runtime) return -EPERM;
+        weft__share_remote(scope, worker);
+        return set_deadline_shared(worker, scope, deadline_ns);
+    }
+    if (unlikely(is_shared(&scope->has_remote))) {
+        return set_deadline_shared(worker, scope, deadline_ns);
+    }
+    /* Who comes to share it now counts as later, and does not touch the timer. */
     if (scope_flags(scope) & SCOPE_EXPIRED) return -ETIMEDOUT;
-
-    weft__timer_remove(&worker->timers, &scope->timer);
-    if (deadline_ns == WEFT_FOREVER) return 0;
-    scope->timer.deadline_ns = deadline_ns;
-    scope->timer.kind = TIMER_SCOPE;
-    weft__timer_add(&worker->timers, &scope->timer);
+    move_deadline(worker, scope, deadline_ns);
     return 0;
 }
 

@@ -38,11 +38,12 @@ struct scope_part {
 };
 
 /*
- * Flags and timer are changed by the owner's worker only. Children that run on it are in `local`,
- * which is private to it until somebody elsewhere joins one of them: then `shared`. Children that
- * run, or may be going to run, elsewhere are in `remote`, which the lock guards, and, once there is
- * a remote part, `waiters`, too. So a spawn and an end on the owner's worker need no lock, though
- * siblings were stolen.
+ * Flags and timer are changed by the owner's worker only; others ask it for a cancellation, or for
+ * another deadline, which counts as soon as they have asked. Children that run on it are in
+ * `local`, which is private to it until somebody elsewhere joins one of them: then `shared`.
+ * Children that run, or may be going to run, elsewhere are in `remote`, which the lock guards, and,
+ * once there is a remote part, `waiters`, too. So a spawn and an end on the owner's worker need no
+ * lock, though siblings were stolen.
  */
 struct scope {
     atomic_uint flags;           /* relaxed: tasks below it on other workers read them */
@@ -52,7 +53,10 @@ struct scope {
     atomic_int failure;          /* the first child result below zero that counts */
     struct scope *parent;        /* NULL: the root scope, which has no struct */
     struct task *owner;          /* who opened it */
-    struct timer timer;          /* the deadline */
+    struct timer timer;          /* the deadline; WEFT_FOREVER: none, and not armed */
+    /* Another deadline that a task elsewhere wants, 0: none. Under the lock; who only reads the
+     * deadline needs no lock: scope_deadline(). */
+    _Atomic(int64_t) asked_deadline_ns;
     struct scope_part local;
     struct scope_part remote; /* opened by the first who needs it */
     struct list waiters;      /* the owner, asleep in close or next */
@@ -79,6 +83,32 @@ static inline bool scope_has_remote(const struct scope *scope)
 static inline struct scope_part *scope_part(struct scope *scope, const struct task *child)
 {
     return task_is_remote(child) ? &scope->remote : &scope->local;
+}
+
+/* The scopes that a task has open, the current one first. */
+static inline struct scope *scope_first_own(const struct task *task)
+{
+    return task->scope == task->home ? NULL : task->scope;
+}
+
+static inline struct scope *scope_next_own(const struct task *task, const struct scope *scope)
+{
+    return scope->parent == task->home ? NULL : scope->parent;
+}
+
+/* WEFT_FOREVER: it has none. By any task inside of it, on any worker. */
+static inline int64_t scope_deadline(const struct scope *scope)
+{
+    /* acquire: when what was asked for is gone, it is in the timer; pairs with
+     * scope_set_deadline() */
+    int64_t asked_ns = atomic_load_explicit(&scope->asked_deadline_ns, memory_order_acquire);
+    return asked_ns ? asked_ns : __atomic_load_n(&scope->timer.deadline_ns, __ATOMIC_RELAXED);
+}
+
+/* By its owner's worker. The timer is not armed. */
+static inline void scope_set_deadline(struct scope *scope, int64_t deadline_ns)
+{
+    __atomic_store_n(&scope->timer.deadline_ns, deadline_ns, __ATOMIC_RELAXED);
 }
 
 /* By its owner's worker. */
@@ -115,8 +145,15 @@ static inline bool scope_lists_with_lock(const struct task *child)
  * its sleep. */
 void weft__scope_refresh(struct task *task);
 
-/* The scope's deadline has come. */
+/* The scope's deadline has come; unless it was asked to be another one meanwhile. */
 void weft__scope_expire(struct scope *scope);
+
+/* On the worker of the owner of the scope, with the lock: its deadline shall be what was asked for,
+ * if anything was; true then. */
+bool weft__scope_take_deadline(struct worker *worker, struct scope *scope);
+
+/* So for all scopes that the task has open. */
+void weft__scope_take_deadlines(struct worker *worker, struct task *task);
 
 /* Of any task of the runtime. */
 void weft__scope_cancel(struct worker *worker, struct scope *scope);

@@ -28,11 +28,12 @@
 /* Bits of task.remote: requests of other threads, of which the first one puts the task into its
  * worker's inbox ... */
 enum remote_request {
-    REMOTE_SPAWN = 1,  /* queue it: it was spawned by another thread */
-    REMOTE_WAKE = 2,   /* a partner has completed its wait: wake it with wake_result */
-    REMOTE_WALK = 4,   /* something above it was cancelled or has expired */
-    REMOTE_MOVE = 128, /* it has moved here: queue it */
-    REMOTE_REQUESTS = REMOTE_SPAWN | REMOTE_WAKE | REMOTE_WALK | REMOTE_MOVE,
+    REMOTE_SPAWN = 1,      /* queue it: it was spawned by another thread */
+    REMOTE_WAKE = 2,       /* a partner has completed its wait: wake it with wake_result */
+    REMOTE_WALK = 4,       /* something above it was cancelled or has expired */
+    REMOTE_MOVE = 128,     /* it has moved here: queue it */
+    REMOTE_DEADLINE = 256, /* the deadline of a scope of its own shall be another one */
+    REMOTE_REQUESTS = REMOTE_SPAWN | REMOTE_WAKE | REMOTE_WALK | REMOTE_MOVE | REMOTE_DEADLINE,
 };
 
 /* ... and what others must know of a shared task; guarded by weft__shared_lock. */

@@ -158,15 +158,16 @@ WEFT_API int weft_scope_next(struct weft_scope *scope, weft_task *ret, int *ret_
 WEFT_API int weft_scope_status(void);
 
 /**
- * Moves the deadline of an open scope that has not expired.
+ * Moves the deadline of an open scope that has not expired, wherever its owner runs. Of several
+ * calls the last one counts. After it the former deadline expires nothing.
  *
  * @param deadline_ns  absolute time on weft_now()'s clock; WEFT_FOREVER for none; a past one
- *                     expires the scope at the worker's next look at its timers
+ *                     expires the scope at the next look of the owner's worker at its timers
  *
  * @return 0, or
  *   -ETIMEDOUT  it has expired already
  *   -EINVAL     not open, or a try scope
- *   -EPERM      outside of a runtime
+ *   -EPERM      outside of a runtime, or a scope of another one
  *
  * Context: task of the same runtime, or a posted function. Sleeps: no. Cancellation point: no.
  */

@@ -395,3 +395,32 @@ WEFT_TEST(cancel, 33_deferred_calls_run_last_first_and_may_sleep)
 
     CHECK_EQ(cleanup_order, 8421);
 }
+
+static void note_status(void *arg)
+{
+    *(int *)arg = weft_scope_status();
+}
+
+/* Its scope is late when it ends, whether its worker has looked at its timers meanwhile or not. */
+static int defer_and_be_late(void *arg)
+{
+    CHECK_EQ(weft_defer(note_status, arg), 0);
+    CHECK_EQ(weft_scope_status(), -ETIMEDOUT);
+    return 0;
+}
+
+static int root_is_late(void *arg)
+{
+    struct weft_scope scope;
+    CHECK_EQ(weft_scope_open_timeout(&scope, 1), 0);
+    CHECK_EQ(weft_scope_spawn(&scope, NULL, defer_and_be_late, arg), 0);
+    (void)weft_scope_close(&scope);
+    return 0;
+}
+
+WEFT_TEST(cancel, 33b_deferred_calls_are_not_late)
+{
+    int status = 77;
+    CHECK_EQ(run_virtual(root_is_late, &status), 0);
+    CHECK_EQ(status, 0);
+}

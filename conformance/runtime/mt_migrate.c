@@ -2,8 +2,9 @@
 /*
  * MT-20, second half: what a task owns when it has really continued on another worker
  * (WEFT_MIGRATABLE): stack memory, errno, local values, deferred calls, scopes with their
- * deadlines, children, channels, descriptors.
+ * deadlines, children, channels, descriptors. And deadlines that others move meanwhile: MT-27.
  */
+#include <limits.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -297,4 +298,184 @@ MT_TEST(mt, 20f_others_stay_where_they_started)
 {
     struct voyage voyage = {.chan = NULL};
     CHECK_EQ(run_voyage(workers, root_of_settled, &voyage), 0);
+}
+
+/* ---- deadlines that others move meanwhile ---- */
+
+struct toss {
+    struct voyage *voyage;
+    struct weft_scope scope;
+    atomic_int is_open;
+    atomic_int has_arrived;
+    atomic_int slices; /* that it has had */
+    atomic_int *is_over;
+};
+
+/* No task moves from shuffled queues. */
+static int run_virtual_voyage(unsigned workers, weft_fn root, void *arg)
+{
+    harness_needs_order();
+    struct weft_config config = WEFT_CONFIG_INIT;
+    CHECK_EQ(unsetenv("WEFT_WORKERS"), 0);
+    config.workers = workers;
+    config.flags = WEFT_VIRTUAL_CLOCK;
+    return weft_run(&config, root, arg);
+}
+
+static int travel_tossed(void *arg)
+{
+    struct toss *toss = arg;
+    CHECK_EQ(weft_scope_open_timeout(&toss->scope, WEFT_HOUR), 0);
+    count_up(&toss->is_open);
+    CHECK(travel(toss->voyage));
+    count_up(&toss->has_arrived);
+    CHECK_EQ(weft_sleep(WEFT_FOREVER), -ETIMEDOUT);
+    CHECK_EQ(weft_scope_close(&toss->scope), -ETIMEDOUT);
+    return 0;
+}
+
+/* Off, away, and near at last. */
+static int toss_one(void *arg)
+{
+    struct toss *toss = arg;
+    for (int i = 0; atomic_load(&toss->has_arrived) == 0; i++) {
+        if (atomic_load(&toss->is_open)) {
+            int64_t deadline_ns = i % 3 == 0 ? WEFT_FOREVER : weft_now() + WEFT_HOUR;
+            CHECK_EQ(weft_scope_set_deadline(&toss->scope, deadline_ns), 0);
+        }
+        spin_us(10);
+        if (!CHECK_EQ(weft_yield(), 0)) break;
+    }
+    CHECK_EQ(weft_scope_set_deadline(&toss->scope, weft_now() + WEFT_SEC), 0);
+    return 0;
+}
+
+static int root_of_tossed(void *arg)
+{
+    static struct toss tosses[VOYAGERS];
+    struct weft_scope scope;
+    CHECK_EQ(weft_scope_open(&scope), 0);
+    for (int i = 0; i < VOYAGERS; i++) {
+        tosses[i] = (struct toss){.voyage = arg};
+        (void)spawn_migratable(&scope, travel_tossed, &tosses[i]);
+    }
+    for (int i = 0; i < VOYAGERS / 2; i++) {
+        (void)spawn_spread(&scope, toss_one, &tosses[i]);
+    }
+    for (int i = VOYAGERS / 2; i < VOYAGERS; i++) {
+        (void)spawn_migratable(&scope, toss_one, &tosses[i]); /* they move themselves */
+    }
+    CHECK_EQ(weft_scope_close(&scope), 0);
+    return 0;
+}
+
+MT_TEST(mt, 27j_a_deadline_is_moved_while_its_owner_moves)
+{
+    struct voyage voyage = {.chan = NULL};
+    CHECK_EQ(run_virtual_voyage(workers, root_of_tossed, &voyage), 0);
+    CHECK(atomic_load(&voyage.moved) >= 2);
+}
+
+/* The deadline lies ahead, and is gone, or lies further ahead, when it is over. */
+static int travel_slice_by_slice(void *arg)
+{
+    struct toss *toss = arg;
+    CHECK_EQ(weft_scope_open_timeout(&toss->scope, WEFT_HOUR), 0);
+    count_up(&toss->is_open);
+    while (atomic_load(toss->is_over) == 0) {
+        spin_us(20);
+        atomic_fetch_add(&toss->slices, 1);
+        if (!CHECK_EQ(weft_yield(), 0)) break;
+    }
+    CHECK_EQ(weft_sleep(2 * WEFT_HOUR), 0);
+    CHECK_EQ(weft_scope_close(&toss->scope), 0);
+    return 0;
+}
+
+/* Has one of them stood still while those that have not had many slices? The caller's worker and
+ * all but the first one compute: who is sent there does not arrive. */
+static bool is_one_on_its_way(struct toss *tosses)
+{
+    int before[VOYAGERS];
+    int passed_max = 0;
+    int passed_min = INT_MAX;
+    for (int i = 0; i < VOYAGERS; i++) {
+        before[i] = atomic_load(&tosses[i].slices);
+    }
+    spin_us(5000);
+    for (int i = 0; i < VOYAGERS; i++) {
+        int passed = atomic_load(&tosses[i].slices) - before[i];
+        if (passed > passed_max) passed_max = passed;
+        if (passed < passed_min) passed_min = passed;
+    }
+    return passed_min == 0 && passed_max > 10;
+}
+
+struct catcher {
+    struct toss *tosses;
+    atomic_int *started;
+    atomic_int *is_over;
+    int64_t after_ns; /* when the new deadline shall be; WEFT_FOREVER: never; 0: keeps its worker */
+};
+
+static int catch_on_the_way(void *arg)
+{
+    struct catcher *catcher = arg;
+    count_up(catcher->started);
+    if (catcher->after_ns == 0) {
+        CHECK(compute_until(catcher->is_over, 1));
+        return 0;
+    }
+    for (int i = 0; i < VOYAGERS; i++) {
+        CHECK(compute_until(&catcher->tosses[i].is_open, 1));
+    }
+    int64_t limit = harness_now_ns() + 4 * NS_PER_SEC * harness_pace();
+    while (!is_one_on_its_way(catcher->tosses)) {
+        if (!CHECK(harness_now_ns() < limit)) break;
+    }
+    for (int i = 0; i < VOYAGERS; i++) {
+        int64_t deadline_ns = WEFT_FOREVER;
+        if (catcher->after_ns != WEFT_FOREVER) deadline_ns = weft_now() + catcher->after_ns;
+        CHECK_EQ(weft_scope_set_deadline(&catcher->tosses[i].scope, deadline_ns), 0);
+    }
+    count_up(catcher->is_over);
+    return 0;
+}
+
+static int root_of_caught(void *arg)
+{
+    static struct toss tosses[VOYAGERS];
+    struct catcher catchers[4];
+    struct weft_scope scope;
+    int workers = (int)weft_worker_count();
+    atomic_int started = 0;
+    atomic_int is_over = 0;
+    const int64_t *after_ns = arg;
+    for (int i = 0; i < VOYAGERS; i++) {
+        tosses[i] = (struct toss){.is_over = &is_over};
+    }
+    CHECK_EQ(weft_scope_open(&scope), 0);
+    (void)spawn_spread(&scope, do_nothing, NULL); /* the first one comes here */
+    for (int i = 1; i < workers; i++) {
+        catchers[i] = (struct catcher){tosses, &started, &is_over, i == 1 ? *after_ns : 0};
+        (void)spawn_spread(&scope, catch_on_the_way, &catchers[i]);
+    }
+    CHECK(compute_until(&started, workers - 1)); /* nobody is idle and takes what has not started */
+    for (int i = 0; i < VOYAGERS; i++) {
+        (void)spawn_migratable(&scope, travel_slice_by_slice, &tosses[i]);
+    }
+    CHECK_EQ(weft_scope_close(&scope), 0);
+    return 0;
+}
+
+MT_TEST(mt, 27k_a_deadline_is_taken_away_while_its_owner_is_on_its_way_here)
+{
+    int64_t after_ns = WEFT_FOREVER;
+    CHECK_EQ(run_virtual_voyage(workers, root_of_caught, &after_ns), 0);
+}
+
+MT_TEST(mt, 27l_or_put_off)
+{
+    int64_t after_ns = 3 * WEFT_HOUR;
+    CHECK_EQ(run_virtual_voyage(workers, root_of_caught, &after_ns), 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Scopes whose children are on all workers: sums, failures, ends one by one, deadlines that are
- * moved from elsewhere, nested scopes, and a storm of cancels (MT-13, 19; STRESS-05 and 07).
+ * Scopes whose children are on all workers: sums, failures, ends one by one, nested scopes, and
+ * a storm of cancels (MT-13, 19; STRESS-05 and 07).
  *
  * A scope closes when its last child has ended, wherever that was, and says why it ended.
  *
@@ -452,54 +452,7 @@ static void run_grove(struct mt *mt)
     }
 }
 
-/* ---- deadlines that are moved by tasks of other workers ---- */
-
-struct moving {
-    struct mt *mt;
-    struct weft_scope *scope;
-    uint64_t random;
-    int moves;
-};
-
-/* Into the past at last: until then it is far away, and nothing expires. */
-static int moving_task(void *arg)
-{
-    struct moving *moving = arg;
-    for (int i = 0; i < moving->moves; i++) {
-        int64_t deadline_ns = weft_now() + WEFT_HOUR + stress_random(&moving->random);
-        EXPECT(weft_scope_set_deadline(moving->scope, deadline_ns) == 0);
-        mt_delay(&moving->random);
-    }
-    EXPECT(weft_scope_set_deadline(moving->scope, weft_now()) == 0);
-    return 0;
-}
-
-static int moving_root(void *arg)
-{
-    struct moving *moving = arg;
-    for (int round = mt_scale(moving->mt, 300); round > 0; round--) {
-        struct weft_scope scope;
-        struct weft_scope inner;
-        EXPECT(weft_scope_open(&inner) == 0); /* outside of the one that expires */
-        EXPECT(weft_scope_open_timeout(&scope, WEFT_HOUR) == 0);
-        moving->scope = &scope;
-        moving->random = mt_seed(moving->mt);
-        EXPECT(mt_spawn(&inner, NULL, moving_task, moving) == 0);
-        EXPECT(weft_sleep(WEFT_FOREVER) == -ETIMEDOUT);
-        EXPECT(weft_scope_close(&scope) == -ETIMEDOUT);
-        EXPECT(weft_scope_close(&inner) == 0);
-    }
-    return 0;
-}
-
-static void run_moving(struct mt *mt)
-{
-    struct moving moving = {.mt = mt, .moves = 10};
-    mt_run(mt, moving_root, &moving);
-}
-
 MT_MAIN({"a storm of cancels meets every kind of sleep", run_storm, 1},
         {"a scope ends as its children and deadline say", run_family, 1},
         {"children end one by one", run_next, 1},
-        {"scopes grow from below", run_grove, 1},
-        {"deadlines are moved from elsewhere", run_moving, 1});
+        {"scopes grow from below", run_grove, 1});
