@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What most backends ask of Linux in the same words: the clock, an eventfd that ends a poll, and how
- * late an alarm may be.
+ * What most backends ask of Linux in the same words: the clock, an eventfd that ends a poll, and
+ * how late an alarm may be.
  */
 #ifndef WEFT_BACKENDS_LINUX_H
 #define WEFT_BACKENDS_LINUX_H
