@@ -126,12 +126,16 @@ void weft__stacks_close(struct stack_cache *cache)
     weft__stacks_part(cache); /* one that was returned may be of its own size */
     if (cache->reserve) slab_leave(cache->reserve->slab, cache->reserve);
     set_reserve(cache, NULL);
+    /* If nobody has one, the slabs go whole: each stack is a page, and a miss of the cache, that
+     * need not be touched. Valgrind is told of each. */
+    bool is_unused = stacks_live(cache) == 0 && !weft__san_on_valgrind();
     cache->held_count -= cache->free_count;
-    while (cache->free) {
+    while (cache->free && !is_unused) {
         struct stack *stack = cache->free;
         cache->free = stack->next;
         slab_leave(stack->slab, stack);
     }
+    cache->free = NULL;
     cache->free_count = 0;
 
     while (cache->slabs) {
@@ -139,7 +143,8 @@ void weft__stacks_close(struct stack_cache *cache)
         cache->slabs = slab->next;
 
         uint64_t idle = slab->cold | slab->leaving;
-        if (slab->base && (unsigned)__builtin_popcountll(idle) != slab->stack_count) {
+        bool is_idle = is_unused || (unsigned)__builtin_popcountll(idle) == slab->stack_count;
+        if (slab->base && !is_idle) {
             /* Relaxed: nobody reads this list, it only keeps the records reachable. */
             slab->next = atomic_exchange_explicit(&orphans, slab, memory_order_relaxed);
             continue;

@@ -55,8 +55,9 @@ void weft__libev_schedule(void *state, int64_t deadline_ns)
     self->side.deadline_ns = deadline_ns;
     hold_loop(self, deadline_ns != NEVER);
     weft__ev.timer_stop(self->native, soon_watch);
-    if (deadline_ns > weft__libev_now(self)) {
-        weft__libev_alarm(self, deadline_ns);
+    int64_t now_ns = weft__libev_now(self);
+    if (deadline_ns > now_ns) {
+        weft__libev_alarm(self, deadline_ns, now_ns);
         return;
     }
     ev_timer_set(soon_watch, 0., 0.);
@@ -71,10 +72,12 @@ void weft__libev_turn(struct loop *self)
 void weft__libev_alarmed(struct loop *self)
 {
     if (!self->side.host) return;
-    if (self->side.deadline_ns <= weft__libev_now(self)) {
+    int64_t now_ns = weft__libev_now(self);
+    if (self->side.deadline_ns <= now_ns) {
         weft__libev_turn(self);
     } else {
-        weft__libev_alarm(self, self->side.deadline_ns); /* it was set for an earlier request */
+        /* it was set for an earlier request */
+        weft__libev_alarm(self, self->side.deadline_ns, now_ns);
     }
 }
 

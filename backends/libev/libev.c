@@ -173,6 +173,7 @@ int weft__libev_prepare(struct loop *self)
         .probe_fd = -1,
         .wake_fd = -1,
         .alarm_fd = -1,
+        .slack_ns = linux_slack_ns(),
         .alarm_ns = NEVER,
         .slots = {.slot_size = sizeof(struct slot)},
     };
@@ -301,14 +302,16 @@ static int run_pass(struct loop *self, int64_t timeout_ns)
     bool sleeps = timeout_ns > 0 && list_is_empty(&self->found);
     if (sleeps) {
         int64_t now_ns = timeout_ns == NEVER ? 0 : weft__libev_now(self);
-        weft__libev_alarm(self, timeout_ns < NEVER - now_ns ? now_ns + timeout_ns : NEVER);
+        int64_t deadline_ns = timeout_ns < NEVER - now_ns ? now_ns + timeout_ns : NEVER;
+        weft__libev_alarm(self, deadline_ns, now_ns);
     }
     weft__ev.run(self->native, sleeps ? EVRUN_ONCE : EVRUN_NOWAIT);
     return weft__libev_error();
 }
 
-void weft__libev_alarm(struct loop *self, int64_t deadline_ns)
+void weft__libev_alarm(struct loop *self, int64_t deadline_ns, int64_t now_ns)
 {
+    deadline_ns = linux_alarm_ns(deadline_ns, now_ns, self->slack_ns);
     if (self->alarm_ns <= deadline_ns && !self->alarm_has_fired) return;
 
     struct itimerspec when = {.it_value = {0}}; /* not set, and no longer readable */

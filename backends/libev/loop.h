@@ -45,6 +45,7 @@ struct loop {
     ev_io alarm_watch;
     ev_prepare pass_watch; /* a pass begins */
     ev_fork rebuild_watch; /* libev is about to tell a new epoll instance all it knows */
+    int64_t slack_ns;      /* of the thread: linux_alarm_ns() */
     int64_t alarm_ns;      /* what the alarm is set to; NEVER: not set */
     bool alarm_has_fired;  /* and is readable until it is set anew */
     int room;              /* descriptor numbers below it need no more memory in libev */
@@ -64,7 +65,7 @@ void weft__libev_enter(struct loop *self);
 void weft__libev_leave(struct loop *self);
 
 /* An alarm that is earlier stays: a deadline that moves on and on costs no system call. */
-void weft__libev_alarm(struct loop *self, int64_t deadline_ns);
+void weft__libev_alarm(struct loop *self, int64_t deadline_ns, int64_t now_ns);
 
 /* CLOCK_MONOTONIC in ns. */
 int64_t weft__libev_now(void *state);

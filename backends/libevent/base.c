@@ -28,6 +28,7 @@ int weft__libevent_prepare(struct loop *self)
         .timer_fd = -1,
         .epoll_fd = -1,
         .probe_fd = -1,
+        .slack_ns = linux_slack_ns(),
         .timer_ns = INT64_MAX,
         .slots = {.slot_size = sizeof(struct slot)},
     };
@@ -111,15 +112,14 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     if (self->hosted.host) weft__libevent_ask_turn(self);
 }
 
+/* To arm it anew, which most often comes next, silences it without a read. */
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
+    (void)fd;
     (void)what;
     struct loop *self = arg;
 
-    uint64_t expirations;
-    ssize_t drained = read(fd, &expirations, sizeof expirations);
-    (void)drained;
-    self->timer_ns = INT64_MAX;
+    self->is_ringing = true;
     if (self->hosted.host) weft__libevent_check_deadline(self);
 }
 

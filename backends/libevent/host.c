@@ -54,13 +54,15 @@ void weft__libevent_schedule(void *state, int64_t deadline_ns)
     self->hosted.deadline_ns = deadline_ns;
     if (deadline_ns == INT64_MAX) {
         (void)event_del(&self->hosted.alarm);
+        if (self->is_ringing) weft__libevent_arm_timer(self, INT64_MAX, 0);
         return;
     }
 
-    int64_t left_ns = deadline_ns - weft__libevent_now_ns(self);
+    int64_t now_ns = weft__libevent_now_ns(self);
+    int64_t left_ns = deadline_ns - now_ns;
     struct timeval alarm = {0};
     if (left_ns > 0) {
-        weft__libevent_arm_timer(self, deadline_ns);
+        weft__libevent_arm_timer(self, deadline_ns, now_ns);
         alarm.tv_sec = left_ns / NS_PER_SEC + 1; /* only to keep the loop alive until then */
     }
     /* Without memory for another timer, there is still the way that other threads take. */

@@ -238,10 +238,10 @@ static int turn(struct loop *self, int64_t timeout_ns)
     int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
     if (timeout_ns <= 0 || !list_is_empty(&self->found)) {
         flags |= EVLOOP_NONBLOCK;
-    } else if (timeout_ns != WEFT_POLL_FOREVER) {
-        int64_t now_ns = weft__libevent_now_ns(self);
+    } else {
+        int64_t now_ns = timeout_ns == WEFT_POLL_FOREVER ? 0 : weft__libevent_now_ns(self);
         int64_t deadline_ns = timeout_ns < INT64_MAX - now_ns ? now_ns + timeout_ns : INT64_MAX;
-        weft__libevent_arm_timer(self, deadline_ns);
+        weft__libevent_arm_timer(self, deadline_ns, now_ns);
     }
 
     self->pass++;
@@ -250,15 +250,19 @@ static int turn(struct loop *self, int64_t timeout_ns)
 
 /* An alarm that is armed for earlier costs one early return, and saves a system call wherever
  * time-outs move on without passing. */
-void weft__libevent_arm_timer(struct loop *self, int64_t deadline_ns)
+void weft__libevent_arm_timer(struct loop *self, int64_t deadline_ns, int64_t now_ns)
 {
-    if (deadline_ns >= self->timer_ns) return;
+    deadline_ns = linux_alarm_ns(deadline_ns, now_ns, self->slack_ns);
+    if (!self->is_ringing && self->timer_ns <= deadline_ns) return;
 
-    struct itimerspec alarm = {
-        .it_value = {.tv_sec = deadline_ns / NS_PER_SEC, .tv_nsec = deadline_ns % NS_PER_SEC},
-    };
+    struct itimerspec alarm = {.it_value = {0}}; /* which disarms */
+    if (deadline_ns != INT64_MAX) {
+        alarm.it_value.tv_sec = deadline_ns / NS_PER_SEC;
+        alarm.it_value.tv_nsec = deadline_ns % NS_PER_SEC;
+    }
     if (timerfd_settime(self->timer_fd, TFD_TIMER_ABSTIME, &alarm, NULL) < 0) return;
     self->timer_ns = deadline_ns;
+    self->is_ringing = false;
 }
 
 static int report(struct loop *self, struct weft_event *events, int capacity)

@@ -44,7 +44,9 @@ struct loop {
     int epoll_fd;      /* libevent's own, which it does not tell; -1 if it waits by other means */
     int probe_fd;      /* epoll_fd, or an instance of ours that only answers what can be armed */
     bool haunted;      /* a registration may be left that no number leads to any more */
-    int64_t timer_ns;  /* when timer_fd fires; INT64_MAX: not armed */
+    int64_t slack_ns;  /* of the thread: linux_alarm_ns() */
+    int64_t timer_ns;  /* when timer_fd fires, or fired; INT64_MAX: not armed */
+    bool is_ringing;   /* it fired, and is readable until it is armed anew */
     uint64_t pass;     /* counts passes of libevent's loop in which something is recorded */
     struct list found; /* slots with something to report, in the order in which it is due */
     struct table slots; /* struct slot, by descriptor number */
@@ -67,8 +69,8 @@ void weft__libevent_wake(void *state);
 int64_t weft__libevent_now_ns(void *state);
 /* Gives back a slot's event. True if it was armed, and its number stands for the same file yet. */
 bool weft__libevent_stop(struct loop *self, struct slot *slot);
-/* An alarm that is armed for earlier stays. */
-void weft__libevent_arm_timer(struct loop *self, int64_t deadline_ns);
+/* An alarm that is armed for earlier stays; INT64_MAX: no alarm. */
+void weft__libevent_arm_timer(struct loop *self, int64_t deadline_ns, int64_t now_ns);
 
 /* ---- host.c ---- */
 

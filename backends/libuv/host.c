@@ -19,12 +19,14 @@ static void on_check(uv_check_t *handle)
 {
     struct loop *self = handle->data;
 
-    bool is_due = self->turn_ns < LOOP_NEVER && self->turn_ns <= weft__backend.now_ns(&self);
+    int64_t now_ns = weft__backend.now_ns(&self);
+    bool is_due = self->turn_ns < LOOP_NEVER && self->turn_ns <= now_ns;
     if (is_due || self->is_woken || !list_is_empty(&self->fired)) {
         self->is_woken = false;
         self->host->turn(self->host);
     } else if (self->is_ringing) {
-        (void)weft__libuv_set_alarm(self, self->turn_ns); /* it rang for an earlier request */
+        /* it rang for an earlier request */
+        (void)weft__libuv_set_alarm(self, self->turn_ns, now_ns);
     }
 }
 
@@ -62,13 +64,14 @@ void weft__libuv_schedule(void *state, int64_t deadline_ns)
 {
     struct loop *self = loop_of(state);
 
+    int64_t now_ns = weft__backend.now_ns(state);
     self->turn_ns = deadline_ns;
-    if (deadline_ns <= weft__backend.now_ns(state)) {
+    if (deadline_ns <= now_ns) {
         (void)uv_idle_start(&self->idle, on_idle);
         return;
     }
     (void)uv_idle_stop(&self->idle);
-    (void)weft__libuv_set_alarm(self, deadline_ns);
+    (void)weft__libuv_set_alarm(self, deadline_ns, now_ns);
     if (deadline_ns < LOOP_NEVER) {
         uv_ref((uv_handle_t *)&self->alarm);
     } else {

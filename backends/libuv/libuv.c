@@ -66,7 +66,7 @@ static int loop_poll(void *state, int64_t timeout_ns, struct weft_event *events,
     int count;
     do { /* again if an alarm rang that was set for an earlier deadline */
         weft__libuv_settle(self);
-        int result = may_sleep ? weft__libuv_set_alarm(self, deadline_ns) : 0;
+        int result = may_sleep ? weft__libuv_set_alarm(self, deadline_ns, now_ns) : 0;
         if (result < 0) return result; /* closed behind our back, and libuv's own with it */
         may_sleep = may_sleep && !self->is_haunted; /* a ghost would keep libuv busy, and us out */
         (void)uv_run(self->uv, may_sleep ? UV_RUN_ONCE : UV_RUN_NOWAIT);
@@ -155,6 +155,7 @@ int weft__libuv_open(struct loop **ret, uv_loop_t *uv, struct weft_host *host)
         .alarm_fd = -1,
         .spare_fd = -1,
         .native_fd = -1,
+        .slack_ns = linux_slack_ns(),
         .alarm_ns = LOOP_NEVER,
         .turn_ns = LOOP_NEVER,
         .slots = {.slot_size = sizeof(struct watch *)},
@@ -292,8 +293,9 @@ void weft__libuv_uncount_handle(struct loop *self)
     if (self->handle_count == 0 && self->is_closed) free(self);
 }
 
-int weft__libuv_set_alarm(struct loop *self, int64_t deadline_ns)
+int weft__libuv_set_alarm(struct loop *self, int64_t deadline_ns, int64_t now_ns)
 {
+    deadline_ns = linux_alarm_ns(deadline_ns, now_ns, self->slack_ns);
     if (!self->is_ringing && self->alarm_ns <= deadline_ns) return 0;
     return alarm_move(self, deadline_ns);
 }

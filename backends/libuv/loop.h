@@ -27,6 +27,7 @@ struct loop {
     int native_fd;    /* an epoll of libuv's alone, whose insides change; -1 until asked for */
     int room;         /* libuv's table of watchers has room for the numbers below */
     int handle_count; /* which libuv has not given back */
+    int64_t slack_ns; /* of the thread: linux_alarm_ns() */
     int64_t alarm_ns; /* when the alarm rings, or rang; LOOP_NEVER: not at all */
     bool is_ringing;  /* the alarm rang: readable until it is set anew */
     bool is_woken;    /* wake() was called since the last poll, or the last turn */
@@ -60,7 +61,7 @@ int weft__libuv_open(struct loop **ret, uv_loop_t *uv, struct weft_host *host);
 
 /* An alarm that rings earlier stays: it costs one pass in vain, while deadlines that move on and
  * on, such as the time-outs of a busy server, cost no system call. */
-int weft__libuv_set_alarm(struct loop *self, int64_t deadline_ns);
+int weft__libuv_set_alarm(struct loop *self, int64_t deadline_ns, int64_t now_ns);
 
 /* For each handle that was opened, and that libuv has given back; the last one frees the loop. */
 void weft__libuv_count_handle(struct loop *self, uv_handle_t *handle);

@@ -8,12 +8,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -35,6 +37,7 @@
     F(wall_clock)     /* the time is that on the wall */                                           \
     F(timeout_cut)    /* a time-out is cut to milliseconds */                                      \
     F(timeout_coarse) /* a time-out ends with the next tick of a coarse clock */                   \
+    F(timeout_exact)  /* a time-out knows no timer slack */                                        \
     F(timeout_int)    /* milliseconds in an int, whatever they are */
 
 /* What is found. */
@@ -388,10 +391,25 @@ static int milliseconds(const struct loop *self, int64_t timeout_ns)
     return (int)((timeout_ns + NS_PER_MS - 1) / NS_PER_MS) + tick;
 }
 
+/* As an alarm of a timerfd would end it. */
+static void nap(const struct loop *self, int64_t timeout_ns)
+{
+    struct pollfd inner = {.fd = self->epoll_fd, .events = POLLIN};
+    struct timespec timeout = {.tv_nsec = timeout_ns % NS_PER_SEC};
+    int slack_ns = prctl(PR_GET_TIMERSLACK);
+    (void)prctl(PR_SET_TIMERSLACK, 1UL);
+    (void)ppoll(&inner, 1, &timeout, NULL);
+    (void)prctl(PR_SET_TIMERSLACK, (unsigned long)slack_ns);
+}
+
 static int wait_kernel(struct loop *self, int64_t timeout_ns, struct epoll_event *ready, int max)
 {
     if (fault == wake_unsafe && flag_of_wake) timeout_ns = 0;
     flag_of_wake = false;
+    if (fault == timeout_exact && timeout_ns < NS_PER_SEC) {
+        nap(self, timeout_ns);
+        timeout_ns = 0;
+    }
     int count;
     do {
         count = epoll_wait(self->epoll_fd, ready, max, milliseconds(self, timeout_ns));

@@ -6,6 +6,7 @@
  */
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "conformance/runtime/io_support.h"
@@ -291,6 +292,45 @@ static int short_sleeps_root(void *arg)
 WEFT_TEST(time, 32_short_sleeps_do_not_spin)
 {
     CHECK_EQ(run_real(short_sleeps_root, NULL), 0);
+}
+
+#define NEIGHBOURS INT64_C(200)
+
+static int sleeps_until(void *arg)
+{
+    const int64_t *deadline_ns = arg;
+    CHECK_EQ(weft_sleep_until(*deadline_ns), 0);
+    CHECK(weft_now() >= *deadline_ns);
+    return 0;
+}
+
+static int neighbours_root(void *arg)
+{
+    (void)arg;
+    weft_task tasks[NEIGHBOURS];
+    int64_t deadlines_ns[NEIGHBOURS];
+    int64_t start_ns = weft_now() + 30 * WEFT_MSEC;
+    for (int64_t i = 0; i < NEIGHBOURS; i++) {
+        deadlines_ns[i] = start_ns + i * 200 * WEFT_USEC;
+        tasks[i] = start(sleeps_until, &deadlines_ns[i]);
+    }
+    settle();
+
+    uint64_t polls = stats_now().polls;
+    for (int64_t i = 0; i < NEIGHBOURS; i++) {
+        CHECK_EQ(finish(tasks[i]), 0);
+    }
+    CHECK_WITHIN(stats_now().polls - polls, 1, NEIGHBOURS / 2);
+    return 0;
+}
+
+/* A millisecond of slack is five deadlines. */
+WEFT_TEST(time, 32b_sleeps_that_end_within_the_timer_slack_share_wake_ups)
+{
+    harness_needs_one_worker(); /* whose wake-ups are counted */
+    CHECK_EQ(prctl(PR_SET_TIMERSLACK, (unsigned long)WEFT_MSEC), 0);
+    CHECK_EQ(run_real(neighbours_root, NULL), 0);
+    CHECK_EQ(prctl(PR_SET_TIMERSLACK, 0UL), 0);
 }
 
 struct pass {
