@@ -105,11 +105,8 @@ static inline void fd_resumed(struct fd_slot *slot, unsigned directions)
 }
 
 /* As weft__wait_for(), for a sleep in a list of descriptor `fd`. */
-void weft__fd_wait_for(struct worker *worker,
-                       struct task *self,
-                       const struct wait_kind *kind,
-                       void *object,
-                       int fd);
+void weft__fd_wait_for(
+    struct worker *worker, struct task *self, const struct wait_kind *kind, void *object, int fd);
 
 /* How a task sleeps in the queue of transfers. */
 extern const struct wait_kind weft__fd_queue_wait;
