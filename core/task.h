@@ -79,8 +79,8 @@ struct task_extras {
 /*
  * A free record is zero but for `next` and line 1. A spawn writes lines 0 and 1 only; line 2 is
  * first touched when somebody joins the task, or it is in a scope, line 3 when it sleeps. So most
- * tasks that never sleep live and die in two lines: TASK_JOINED and
- * TASK_SCOPED say whether to look further.
+ * tasks that never sleep live and die in two lines: TASK_JOINED and TASK_SCOPED say whether to look
+ * further.
  */
 struct task {
     /* Line 0: touched by every switch. */
