@@ -138,7 +138,8 @@ static int move_at_night(void *arg)
 {
     struct night *night = arg;
     let_others_run(); /* all sleep then */
-    night->end_ns = weft_now() + (night->new_ns > 0 ? night->new_ns : 0);
+    bool is_ahead = night->new_ns > 0 && night->new_ns != WEFT_FOREVER;
+    night->end_ns = weft_now() + (is_ahead ? night->new_ns : 0);
     CHECK_EQ(set_after(&night->pair, night->new_ns), 0);
     return 0;
 }
