@@ -8,7 +8,7 @@
  */
 #include "core/ready.h"
 
-enum { LEVELS = 32 }; /* of merged runs; 2^32 numbers tell no more apart */
+enum { LEVELS = 32 }; /* of merged runs: for more than 2^32 tasks there is no memory */
 
 static bool began_later(const struct task *task, const struct task *other)
 {

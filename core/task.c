@@ -39,13 +39,17 @@ static bool give_result(struct task *task);
 
 /* ---- run ---- */
 
-/* In an operation from here on, which weft__leave() leaves. */
-static inline void begin_end(struct worker *worker, struct task *task, int result)
+/* False: others know of it, and shall see the end with the lock held. In an operation from here on,
+ * which weft__leave() leaves. */
+static inline bool end_privately(struct worker *worker, struct task *task, int result)
 {
     task->stack = NULL;
     task->result = result;
     worker->tasks_ended++;
     core_enter(worker);
+    if (is_shared(&task->shared)) return false;
+    task->state = TASK_ENDED;
+    return true;
 }
 
 void *weft__task_arg(struct task *task)
@@ -100,12 +104,10 @@ static void end(struct task *self, int result)
         return;
     }
     struct stack *stack = self->stack;
-    begin_end(worker, self, result);
-    if (is_shared(&self->shared)) {
+    if (!end_privately(worker, self, result)) {
         leave_shared(worker, self, stack);
         return;
     }
-    self->state = TASK_ENDED;
     if (self->flags & TASK_JOINED) {
         leave_joined(worker, self, stack);
         return;
@@ -130,12 +132,10 @@ __attribute__((noinline)) static void end_unusual(struct worker *worker,
 static inline void end_scoped(struct worker *worker, struct task *self, int result)
 {
     struct stack *stack = self->stack;
-    begin_end(worker, self, result);
-    if (is_shared(&self->shared)) {
+    if (!end_privately(worker, self, result)) {
         leave_shared(worker, self, stack);
         return;
     }
-    self->state = TASK_ENDED;
     if (unlikely(!self->home)) { /* ... or there was none */
         weft__task_leave(worker, self, stack);
         return;
@@ -201,13 +201,11 @@ void weft__task_leave(struct worker *worker, struct task *task, struct stack *st
 /* Publishes the result; the record may be gone afterwards. */
 static void finish(struct worker *worker, struct task *task, int result)
 {
-    begin_end(worker, task, result);
-    if (is_shared(&task->shared)) {
+    if (end_privately(worker, task, result)) {
+        finish_any(worker, task);
+    } else {
         finish_shared(worker, task);
-        return;
     }
-    task->state = TASK_ENDED;
-    finish_any(worker, task);
 }
 
 /* Of a private task, with whatever it has. */
