@@ -99,8 +99,8 @@ static inline struct scope *scope_next_own(const struct task *task, const struct
 /* WEFT_FOREVER: it has none. By any task inside of it, on any worker. */
 static inline int64_t scope_deadline(const struct scope *scope)
 {
-    /* acquire: when what was asked for is gone, it is in the timer; pairs with
-     * scope_set_deadline() */
+    /* acquire: when what was asked for is gone, it is in the timer; pairs with ask_deadline() in
+     * scope.c */
     int64_t asked_ns = atomic_load_explicit(&scope->asked_deadline_ns, memory_order_acquire);
     return asked_ns ? asked_ns : __atomic_load_n(&scope->timer.deadline_ns, __ATOMIC_RELAXED);
 }
