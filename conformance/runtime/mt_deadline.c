@@ -7,15 +7,6 @@
 
 #define YIELDS 10 /* each lets the worker look at its inbox and at its timers */
 
-static int run_virtual_with(unsigned workers, weft_fn root, void *arg)
-{
-    struct weft_config config = WEFT_CONFIG_INIT;
-    CHECK_EQ(unsetenv("WEFT_WORKERS"), 0);
-    config.workers = workers;
-    config.flags = WEFT_VIRTUAL_CLOCK | WEFT_NO_DEADLOCK_REPORT;
-    return weft_run(&config, root, arg);
-}
-
 /* The two tasks of a test, on two workers; in turn they wait for each other's steps. */
 struct pair {
     struct weft_scope scope; /* opened by the owner */

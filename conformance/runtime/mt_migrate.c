@@ -315,11 +315,7 @@ struct toss {
 static int run_virtual_voyage(unsigned workers, weft_fn root, void *arg)
 {
     harness_needs_order();
-    struct weft_config config = WEFT_CONFIG_INIT;
-    CHECK_EQ(unsetenv("WEFT_WORKERS"), 0);
-    config.workers = workers;
-    config.flags = WEFT_VIRTUAL_CLOCK;
-    return weft_run(&config, root, arg);
+    return run_virtual_with(workers, root, arg);
 }
 
 static int travel_tossed(void *arg)

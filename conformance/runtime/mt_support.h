@@ -32,6 +32,18 @@ static inline __attribute__((unused)) int run_with(unsigned workers, weft_fn roo
     return weft_run(&config, root, arg);
 }
 
+/* The same on the virtual clock. */
+static inline __attribute__((unused)) int run_virtual_with(unsigned workers,
+                                                           weft_fn root,
+                                                           void *arg)
+{
+    struct weft_config config = WEFT_CONFIG_INIT;
+    CHECK_EQ(unsetenv("WEFT_WORKERS"), 0);
+    config.workers = workers;
+    config.flags = WEFT_VIRTUAL_CLOCK;
+    return weft_run(&config, root, arg);
+}
+
 /* On the worker that has the fewest of these; into the root scope if scope is NULL. */
 static inline __attribute__((unused)) weft_task spawn_spread(struct weft_scope *scope,
                                                              weft_fn fn,

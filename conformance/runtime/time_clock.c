@@ -309,7 +309,7 @@ static int neighbours_root(void *arg)
     (void)arg;
     weft_task tasks[NEIGHBOURS];
     int64_t deadlines_ns[NEIGHBOURS];
-    int64_t start_ns = weft_now() + 30 * WEFT_MSEC;
+    int64_t start_ns = weft_now() + 100 * WEFT_MSEC * harness_pace();
     for (int64_t i = 0; i < NEIGHBOURS; i++) {
         deadlines_ns[i] = start_ns + i * 200 * WEFT_USEC;
         tasks[i] = start(sleeps_until, &deadlines_ns[i]);
