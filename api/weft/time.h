@@ -6,8 +6,8 @@
  * the clock jumps to the next deadline whenever every task sleeps, so that tests cost no time.
  *
  * A thread that sleeps may wake late by its timer slack: 50 us, or what prctl(PR_SET_TIMERSLACK)
- * said before the runtime began, on every backend. Deadlines within it share a wake-up, so that a
- * program with many timers saves nearly half of their processor time by allowing a millisecond.
+ * said before the runtime began, on every backend. Deadlines within it share a wake-up: a program
+ * with many timers saves processor time by allowing a millisecond.
  */
 #ifndef WEFT_TIME_H
 #define WEFT_TIME_H
