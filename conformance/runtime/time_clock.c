@@ -294,7 +294,8 @@ WEFT_TEST(time, 32_short_sleeps_do_not_spin)
     CHECK_EQ(run_real(short_sleeps_root, NULL), 0);
 }
 
-#define NEIGHBOURS INT64_C(200)
+#define NEIGHBOURS INT64_C(400)
+#define APART_NS (50 * WEFT_USEC)
 
 static int sleeps_until(void *arg)
 {
@@ -304,14 +305,13 @@ static int sleeps_until(void *arg)
     return 0;
 }
 
-static int neighbours_root(void *arg)
+static uint64_t polls_for_neighbours(void)
 {
-    (void)arg;
     weft_task tasks[NEIGHBOURS];
     int64_t deadlines_ns[NEIGHBOURS];
     int64_t start_ns = weft_now() + 100 * WEFT_MSEC * harness_pace();
     for (int64_t i = 0; i < NEIGHBOURS; i++) {
-        deadlines_ns[i] = start_ns + i * 200 * WEFT_USEC;
+        deadlines_ns[i] = start_ns + i * APART_NS;
         tasks[i] = start(sleeps_until, &deadlines_ns[i]);
     }
     settle();
@@ -320,11 +320,24 @@ static int neighbours_root(void *arg)
     for (int64_t i = 0; i < NEIGHBOURS; i++) {
         CHECK_EQ(finish(tasks[i]), 0);
     }
-    CHECK_WITHIN(stats_now().polls - polls, 1, NEIGHBOURS / 2);
+    return stats_now().polls - polls;
+}
+
+/* The kernel may end a wait at any interrupt within the slack, also at one that another program caused. So one of
+ * several attempts must show what an undisturbed wait does. */
+static int neighbours_root(void *arg)
+{
+    (void)arg;
+    uint64_t fewest = UINT64_MAX;
+    for (int attempt = 0; attempt < 10 && fewest > NEIGHBOURS / 2; attempt++) {
+        uint64_t polls = polls_for_neighbours();
+        fewest = polls < fewest ? polls : fewest;
+    }
+    CHECK_WITHIN(fewest, 1, NEIGHBOURS / 2);
     return 0;
 }
 
-/* A millisecond of slack is five deadlines. */
+/* A millisecond of slack is twenty deadlines. */
 WEFT_TEST(time, 32b_sleeps_that_end_within_the_timer_slack_share_wake_ups)
 {
     harness_needs_one_worker(); /* whose wake-ups are counted */
