@@ -177,7 +177,9 @@ struct stack *weft__stack_get_slow(struct stack_cache *cache, size_t size)
     }
 
     struct stack *stack = stack_carve(cache);
-    if (stack) cache->held_count++;
+    if (!stack) return NULL;
+    cache->held_count++;
+    stacks_show(cache);
     return stack;
 }
 

@@ -42,6 +42,7 @@ struct stack_cache {
     struct stack *free;   /* hot stacks, most recent first */
     size_t free_count;    /* of the list above */
     size_t held_count;    /* those, and what is handed out and not yet given back */
+    atomic_size_t shown;  /* stacks_live() as other workers know it: stacks_show() */
     size_t default_size;  /* usable bytes */
     bool guards_required; /* WEFT_GUARDS=require: fail instead of going on unguarded */
     struct stack_slab *slabs;
@@ -102,6 +103,12 @@ static inline struct stack *weft__stack_get(struct stack_cache *cache, size_t si
 static inline size_t stacks_live(const struct stack_cache *cache)
 {
     return cache->held_count - cache->free_count;
+}
+
+/* Once a turn, and when a stack was made, which takes longer than most turns' tasks. */
+static inline void stacks_show(struct stack_cache *cache)
+{
+    atomic_store_explicit(&cache->shown, stacks_live(cache), memory_order_relaxed); /* a hint */
 }
 
 /* Is there nothing to it but its place among the hot ones? */

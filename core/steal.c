@@ -9,8 +9,9 @@
  *
  * At most one idle worker watches: it looks every WEFT__WATCH_NS, and takes a chunk that was there
  * at its last look. So tasks that are about to be run by their owner stay with it, and nobody else
- * wakes. To move a task costs more than to run one that does nothing: a thief that was soon done
- * with what it took lets some looks pass before it takes more.
+ * wakes; and tasks that begin by waiting for each other are not torn apart while they are started
+ * (docs/decisions, 23). To move a task costs more than to run one that does nothing: a thief that
+ * was soon done with what it took lets some looks pass before it takes more.
  */
 #include "core/steal.h"
 
@@ -29,6 +30,7 @@ enum {
     CHUNK_MAX = 32,      /* tasks of a chunk */
     CHUNKS_AT_ONCE = 16, /* are cut when thieves have run dry */
     LOOKS_IN_VAIN = 4,   /* then the watcher sleeps without time-out */
+    SLEEPERS_MIN = 48,   /* begun from one look to the next: in 5 us each, until they slept */
     WORTH_NS = 20000,    /* what a stolen chunk should keep a worker busy for */
     LOOKS_PASSED_MAX = 3 /* when it does not */
 };
@@ -313,6 +315,15 @@ static void resign(struct worker *worker)
     atomic_store_explicit(&worker->runtime->crew.watcher, NULL, memory_order_seq_cst);
 }
 
+/* Since the last look it has begun many tasks that all sleep by now: it is soon through, and who
+ * begins by waiting most likely waits for its neighbours. */
+static bool is_starting_sleepers(struct worker *victim)
+{
+    size_t before = victim->seen_stacks;
+    victim->seen_stacks = atomic_load_explicit(&victim->stacks.shown, memory_order_relaxed);
+    return victim->seen_stacks >= before + SLEEPERS_MIN;
+}
+
 /* One look at everybody: takes what was there at the last one. */
 static bool look(struct worker *worker)
 {
@@ -323,7 +334,8 @@ static bool look(struct worker *worker)
         uint64_t before = victim->seen_pushed;
         uint64_t number = oldest_chunk(&victim->ready, &victim->seen_pushed);
         bool was_there = number != 0 && number <= before;
-        if (!was_there || worker->looks_to_pass > 0) continue;
+        bool is_left = is_starting_sleepers(victim) || worker->looks_to_pass > 0;
+        if (!was_there || is_left) continue;
         if (steal_from(worker, victim, number)) return true;
     }
     if (worker->looks_to_pass > 0) worker->looks_to_pass--;

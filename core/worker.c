@@ -184,7 +184,10 @@ void weft__worker_turn(struct worker *worker, int64_t timeout_ns)
     weft__inbox_drain(worker);
     worker->turn_start_ns = weft__worker_now(worker);
     expire_timers(worker);
-    if (unlikely(worker->runtime->has_many)) weft__migrate(worker, timeout_ns != 0);
+    if (unlikely(worker->runtime->has_many)) {
+        stacks_show(&worker->stacks);
+        weft__migrate(worker, timeout_ns != 0);
+    }
     if (worker->slices_left < READY_CLOCK_PERIOD && !worker->ready.is_shuffled) {
         worker->slices = worker_slices(worker) - 1; /* the last pick found nobody */
     }

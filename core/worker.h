@@ -93,6 +93,7 @@ struct worker {
     atomic_uint spread_live;       /* tasks that were put here by WEFT_SPREAD */
     atomic_uint crowd;             /* ready tasks in its last turn, and those sent here since */
     uint64_t seen_pushed;          /* the watcher's: chunks pushed before its last look here */
+    size_t seen_stacks;            /* ... and its stacks in use then */
     int64_t watch_next_ns;         /* as the watcher: when to look again, */
     unsigned watched_in_vain;      /* ... how many looks found nothing public, */
     unsigned looks_to_pass;        /* ... and how many shall take nothing, */

@@ -295,7 +295,7 @@ WEFT_TEST(time, 32_short_sleeps_do_not_spin)
 }
 
 #define NEIGHBOURS INT64_C(400)
-#define APART_NS (50 * WEFT_USEC)
+#define APART_NS   (50 * WEFT_USEC)
 
 static int sleeps_until(void *arg)
 {
