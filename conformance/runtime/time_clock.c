@@ -323,8 +323,8 @@ static uint64_t polls_for_neighbours(void)
     return stats_now().polls - polls;
 }
 
-/* The kernel may end a wait at any interrupt within the slack, also at one that another program caused. So one of
- * several attempts must show what an undisturbed wait does. */
+/* The kernel may end a wait at any interrupt within the slack, also at one that another program
+ * caused. So one of several attempts must show what an undisturbed wait does. */
 static int neighbours_root(void *arg)
 {
     (void)arg;
