@@ -30,7 +30,7 @@ enum {
     CHUNK_MAX = 32,      /* tasks of a chunk */
     CHUNKS_AT_ONCE = 16, /* are cut when thieves have run dry */
     LOOKS_IN_VAIN = 4,   /* then the watcher sleeps without time-out */
-    SLEEPERS_MIN = 48,   /* begun from one look to the next: in 5 us each, until they slept */
+    SLEEPER_NS = 5000,   /* that a task may run before it sleeps */
     WORTH_NS = 20000,    /* what a stolen chunk should keep a worker busy for */
     LOOKS_PASSED_MAX = 3 /* when it does not */
 };
@@ -106,15 +106,18 @@ static bool pop_oldest_chunk(struct ready *ready, uint64_t number, struct batch 
     return is_there;
 }
 
-/* The number of the oldest chunk, or 0: there is none; and how many were ever pushed. */
-static uint64_t oldest_chunk(struct ready *ready, uint64_t *ret_pushed)
+/* The number of the oldest chunk if it may be taken, or 0. The next look may take what is there
+ * now. */
+static uint64_t ripe_chunk(struct ready *ready, struct sight *sight)
 {
     if (public_count(ready) == 0) return 0;
     struct public_deque *public = &ready->public;
     (void)pthread_mutex_lock(&public->lock);
     bool is_there = atomic_load_explicit(&public->count, memory_order_relaxed) > 0;
-    uint64_t number = is_there ? public->chunks[public->first % READY_PUBLIC_MAX].number : 0;
-    *ret_pushed = public->pushed;
+    const struct batch *oldest = &public->chunks[public->first % READY_PUBLIC_MAX];
+    bool is_ripe = is_there && (oldest->is_due || oldest->number <= sight->pushed);
+    uint64_t number = is_ripe ? oldest->number : 0;
+    sight->pushed = public->pushed;
     (void)pthread_mutex_unlock(&public->lock);
     return number;
 }
@@ -163,13 +166,17 @@ static bool publish_chunk(struct worker *worker, struct batch chunk)
 
 /* Up to CHUNK_MAX tasks from the head of a batch, none after `last`, which is in it. The batch is
  * left with the rest, which may be nothing. */
-static bool publish_head(struct worker *worker, struct batch *batch, const struct task *last)
+static bool publish_head(struct worker *worker,
+                         struct batch *batch,
+                         const struct task *last,
+                         bool is_asked)
 {
     struct batch chunk = {.head = batch->head, .tail = batch->head};
     for (int i = 1; i < CHUNK_MAX && chunk.tail != last; i++)
         chunk.tail = chunk.tail->next;
     struct task *rest = chunk.tail->next;
     chunk.tail->next = NULL;
+    chunk.is_due = is_asked && rest; /* nobody spawns so many to talk to one of them */
     if (!publish_chunk(worker, chunk)) {
         chunk.tail->next = rest;
         return false;
@@ -179,14 +186,14 @@ static bool publish_head(struct worker *worker, struct batch *batch, const struc
 }
 
 /* Of the oldest batch, if it is not the one that the running slice fills. */
-static bool publish_oldest(struct worker *worker)
+static bool publish_oldest(struct worker *worker, bool is_asked)
 {
     struct ready *ready = &worker->ready;
     bool is_only = ready->batch_count == 0;
     if (is_only && (ready->batch_is_open || !ready->newest.head)) return false;
     struct batch *oldest =
         is_only ? &ready->newest : &ready->batches[ready->batch_first & ready->batch_mask];
-    if (oldest->is_pinned || !publish_head(worker, oldest, oldest->tail)) return false;
+    if (oldest->is_pinned || !publish_head(worker, oldest, oldest->tail, is_asked)) return false;
     if (!is_only && !oldest->head) {
         ready->batch_first = (ready->batch_first + 1) & ready->batch_mask;
         ready->batch_count--;
@@ -203,14 +210,14 @@ static bool publish_aged(struct worker *worker)
     struct task *mark = ready->mark;
     ready->mark = open->tail;
     if (!mark || mark == open->tail || open->is_pinned) return false;
-    return publish_head(worker, open, mark);
+    return publish_head(worker, open, mark, false);
 }
 
 void weft__publish(struct worker *worker)
 {
     worker->spawns_left = worker->runtime->has_many ? PUBLISH_PERIOD - 1 : INT_MAX;
     if (!worker->runtime->has_many || worker->ready.is_shuffled) return;
-    if (publish_oldest(worker) || publish_aged(worker)) call_watcher(worker);
+    if (publish_oldest(worker, false) || publish_aged(worker)) call_watcher(worker);
 }
 
 void weft__publish_more(void *arg)
@@ -218,7 +225,7 @@ void weft__publish_more(void *arg)
     struct worker *worker = arg;
     worker->ready.batch_is_open = false;
     bool has_some = false;
-    for (int i = 0; i < CHUNKS_AT_ONCE && publish_oldest(worker); i++)
+    for (int i = 0; i < CHUNKS_AT_ONCE && publish_oldest(worker, true); i++)
         has_some = true;
     if (has_some) call_watcher(worker);
 }
@@ -315,27 +322,31 @@ static void resign(struct worker *worker)
     atomic_store_explicit(&worker->runtime->crew.watcher, NULL, memory_order_seq_cst);
 }
 
-/* Since the last look it has begun many tasks that all sleep by now: it is soon through, and who
- * begins by waiting most likely waits for its neighbours. */
-static bool is_starting_sleepers(struct worker *victim)
+/* It has begun many tasks lately that all sleep by now: it is soon through, and who begins by
+ * waiting most likely waits for its neighbours. */
+static bool is_starting_sleepers(struct worker *victim, int64_t now_ns)
 {
-    size_t before = victim->seen_stacks;
-    victim->seen_stacks = atomic_load_explicit(&victim->stacks.shown, memory_order_relaxed);
-    return victim->seen_stacks >= before + SLEEPERS_MIN;
+    struct sight *sight = &victim->sight;
+    int64_t elapsed_ns = now_ns - sight->stacks_ns;
+    if (elapsed_ns < WEFT__WATCH_NS) return sight->starts_sleepers;
+    size_t stacks = atomic_load_explicit(&victim->stacks.shown, memory_order_relaxed);
+    int64_t begun = (int64_t)stacks - (int64_t)sight->stacks;
+    sight->starts_sleepers = begun >= elapsed_ns / SLEEPER_NS;
+    sight->stacks = stacks;
+    sight->stacks_ns = now_ns;
+    return sight->starts_sleepers;
 }
 
 /* One look at everybody: takes what was there at the last one. */
-static bool look(struct worker *worker)
+static bool look(struct worker *worker, int64_t now_ns)
 {
     const struct runtime *runtime = worker->runtime;
     for (unsigned i = 1; i < runtime->worker_count; i++) {
         unsigned index = (worker->index + i) % runtime->worker_count;
         struct worker *victim = runtime->workers[index];
-        uint64_t before = victim->seen_pushed;
-        uint64_t number = oldest_chunk(&victim->ready, &victim->seen_pushed);
-        bool was_there = number != 0 && number <= before;
-        bool is_left = is_starting_sleepers(victim) || worker->looks_to_pass > 0;
-        if (!was_there || is_left) continue;
+        uint64_t number = ripe_chunk(&victim->ready, &victim->sight);
+        bool is_left = is_starting_sleepers(victim, now_ns) || worker->looks_to_pass > 0;
+        if (number == 0 || is_left) continue;
         if (steal_from(worker, victim, number)) return true;
     }
     if (worker->looks_to_pass > 0) worker->looks_to_pass--;
@@ -370,7 +381,7 @@ bool weft__steal(struct worker *worker, int64_t *timeout_ns)
     int64_t left_ns = worker->watch_next_ns - now_ns;
     if (left_ns <= 0) {
         worker->watched_in_vain = is_public ? 0 : worker->watched_in_vain + 1;
-        if (look(worker)) {
+        if (look(worker, now_ns)) {
             weft__steal_hand_on(worker);
             return true;
         }

@@ -59,6 +59,14 @@ struct cxa_globals {
     unsigned uncaught;
 };
 
+/* What the watcher has seen of a worker. */
+struct sight {
+    uint64_t pushed;      /* chunks, ever, at the last look */
+    size_t stacks;        /* in use, at .. */
+    int64_t stacks_ns;    /* .. this time */
+    bool starts_sleepers; /* as it was found then */
+};
+
 struct worker {
     /* Hot: touched by every switch. */
     struct task *current;     /* who runs; NULL on the worker's own stack */
@@ -92,8 +100,7 @@ struct worker {
     struct weft_post publish_post; /* thieves have taken everything that was public */
     atomic_uint spread_live;       /* tasks that were put here by WEFT_SPREAD */
     atomic_uint crowd;             /* ready tasks in its last turn, and those sent here since */
-    uint64_t seen_pushed;          /* the watcher's: chunks pushed before its last look here */
-    size_t seen_stacks;            /* ... and its stacks in use then */
+    struct sight sight;            /* the watcher's */
     int64_t watch_next_ns;         /* as the watcher: when to look again, */
     unsigned watched_in_vain;      /* ... how many looks found nothing public, */
     unsigned looks_to_pass;        /* ... and how many shall take nothing, */
