@@ -35,7 +35,7 @@ enum {
 struct batch {
     struct task *head;
     bool is_pinned; /* none of it may go to another worker */
-    bool is_due;    /* in the deque: thieves asked for more, and need not look twice */
+    bool is_due;    /* in the deque: thieves asked for it; shared, and taken at first sight */
     struct task *tail;
     uint64_t number; /* in the deque: which one it is */
 };

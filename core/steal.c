@@ -7,6 +7,9 @@
  * that has taken the chunk first shares its tasks (core/share.h: one barrier for all), and only
  * then says that they run elsewhere.
  *
+ * When thieves have taken all that was public, they ask for more. Those chunks are shared by their
+ * owner, which needs no barrier for it, and may be taken at first sight.
+ *
  * At most one idle worker watches: it looks every WEFT__WATCH_NS, and takes a chunk that was there
  * at its last look. So tasks that are about to be run by their owner stay with it, and nobody else
  * wakes; and tasks that begin by waiting for each other are not torn apart while they are started
@@ -141,14 +144,17 @@ static void call_watcher(struct worker *worker)
     }
 }
 
-/* Whoever takes them finds them where the lock guards them. */
+/* Whoever takes them finds them where the lock guards them. What thieves have asked for is shared
+ * at once, since its owner needs no barrier for that. */
 static void make_remote(struct worker *worker, struct batch chunk)
 {
     bool was_entered = core_is_entered(worker);
     core_enter(worker);
     weft__shared_lock();
+    if (chunk.is_due) weft__expose(worker);
     for (struct task *task = chunk.head; task; task = task->next) {
         if (task->flags & TASK_SCOPED) weft__scope_make_remote(worker, task);
+        if (chunk.is_due) weft__share_settle(&task->shared);
     }
     weft__shared_unlock();
     if (!was_entered) core_leave(worker);
@@ -253,6 +259,16 @@ static void for_each(struct batch chunk, struct worker *thief, bool is_asked)
     weft__shared_unlock();
 }
 
+/* In an operation, which is left meanwhile: nothing that is private is being looked at. */
+static void share(struct worker *thief, struct worker *victim, struct batch chunk)
+{
+    weft__expose(victim);
+    core_leave(thief);
+    for_each(chunk, thief, false);
+    weft__share_wait(victim);
+    core_enter(thief);
+}
+
 static void queue(struct ready *ready, struct batch chunk)
 {
     if (weft__ready_reserve_batch(ready) == 0) {
@@ -268,14 +284,9 @@ static void queue(struct ready *ready, struct batch chunk)
     }
 }
 
-/* In an operation, which is left meanwhile: nothing that is private is being looked at. */
 static void adopt(struct worker *thief, struct worker *victim, struct batch chunk)
 {
-    weft__expose(victim);
-    core_leave(thief);
-    for_each(chunk, thief, false);
-    weft__share_wait(victim);
-    core_enter(thief);
+    if (!chunk.is_due) share(thief, victim, chunk);
     for_each(chunk, thief, true);
     queue(&thief->ready, chunk);
 }

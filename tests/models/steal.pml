@@ -4,16 +4,17 @@
  * task runs once, a cancellation reaches it, who joins it is woken once, its record is given up
  * once and not while it is in an inbox.
  *
- * Models, line by line: push_chunk(), pop_oldest_chunk(), weft__ready_take_back(), adopt(),
- * for_each() and take_over() of core/steal.c; weft__share_task() and task_step() of core/share.c;
- * weft_join(), begin_join() and join_shared() of core/join.c; finish() and finish_shared(),
- * weft__task_release() and leaves_inbox() of core/task.c; weft__scope_cancel() and visit() of
- * core/cancel.c; weft__mail() and take_requests() of core/post.c.
+ * Models, line by line: make_remote(), push_chunk(), pop_oldest_chunk(), weft__ready_take_back(),
+ * share(), adopt(), for_each() and take_over() of core/steal.c; weft__share_task() and task_step()
+ * of core/share.c; weft_join(), begin_join() and join_shared() of core/join.c; finish() and
+ * finish_shared(), weft__task_release() and leaves_inbox() of core/task.c; weft__scope_cancel() and
+ * visit() of core/cancel.c; weft__mail() and take_requests() of core/post.c.
  * Covered: every interleaving of an owner that publishes CHUNKS chunks of PER tasks, takes chunks
  * back, joins the first task and cancels the scope, all in any order; THIEVES thieves; and, with
  * JOINER, another worker that joins the first task; with CANCELLER, the scope is of another worker,
- * which cancels it, too (two causes: it, and something above it), and sends mail for it. Each task runs until its cancellation reaches
- * it: one that is forgotten is an invalid end state.
+ * which cancels it, too (two causes: it, and something above it), and sends mail for it; with DUE,
+ * thieves have asked for the chunks, so that their owner shares them, and no thief waits for it.
+ * Each task runs until its cancellation reaches it: one that is forgotten is an invalid end state.
  * Assumed: sequential consistency; the barrier as in share.pml; the oldest chunk is taken whenever
  * a thief likes (when it looks is in watch.pml).
  *
@@ -23,6 +24,11 @@
  * run two_thieves: -DCHUNKS=2 -DPER=1 -DTHIEVES=2
  * run far_canceller: -DCHUNKS=1 -DPER=1 -DTHIEVES=1 -DCANCELLER
  * run far_canceller_two_tasks: -DCHUNKS=1 -DPER=2 -DTHIEVES=1 -DCANCELLER
+ * run due_two_tasks: -DCHUNKS=1 -DPER=2 -DTHIEVES=1 -DDUE
+ * run due_two_chunks: -DCHUNKS=2 -DPER=1 -DTHIEVES=1 -DDUE
+ * run due_joiner: -DCHUNKS=1 -DPER=1 -DTHIEVES=1 -DJOINER -DDUE
+ * run due_two_thieves: -DCHUNKS=2 -DPER=1 -DTHIEVES=2 -DDUE
+ * mutant due_is_not_shared: due_two_tasks -DM_DUE_IS_PRIVATE
  * mutant takes_without_lock: two_chunks -DM_DEQUE_WITHOUT_LOCK
  * mutant does_not_wait: one_thief -DM_NO_WAIT
  * mutant mail_is_not_passed_on: far_canceller -DM_NOT_PASSED_ON
@@ -381,6 +387,25 @@ inline join()
     fi
 }
 
+/* Its owner may share a task as it likes, in an operation. */
+inline make_remote(chunk)
+{
+#if defined DUE && !defined M_DUE_IS_PRIVATE
+    in_core = true;
+    lock();
+    i = 0;
+    do
+    :: i < PER -> task[chunk * PER + i].sharing = SHARED; i++
+    :: else -> break
+    od;
+    i = 0;
+    let_go();
+    in_core = false
+#else
+    skip
+#endif
+}
+
 proctype owner()
 {
     byte i, j, chunk, published, t_now;
@@ -388,6 +413,7 @@ proctype owner()
     bool is_given, locks, has_joined, has_cancelled;
     do
     :: published < CHUNKS ->
+       make_remote(published);
        published++;
        lock_deque();
        count++;
@@ -404,8 +430,8 @@ proctype owner()
     assert(woken[me] == 1)
 }
 
-/* adopt() */
-inline adopt(chunk)
+/* share() */
+inline share(chunk)
 {
     lock();
     i = 0;
@@ -420,7 +446,14 @@ inline adopt(chunk)
     od;
     let_go();
 #ifndef M_NO_WAIT
-    !in_core;
+    !in_core
+#endif
+}
+
+inline adopt(chunk)
+{
+#ifndef DUE
+    share(chunk);
 #endif
     lock();
     i = 0;

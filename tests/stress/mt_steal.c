@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tasks that nobody has placed: trees of computing tasks, a spawner that never yields, tasks that
- * sleep after they were taken, and those that must stay (MT-02, 03, 04, 18, 19).
+ * Tasks that nobody has placed: trees of computing tasks, a spawner that never yields, more tasks
+ * than can be public, tasks that sleep after they were taken, and those that must stay (MT-02, 03,
+ * 04, 18, 19).
  *
  * Each task runs exactly once, on one worker from its first to its last line.
  *
@@ -105,6 +106,88 @@ static void run_herd(struct mt *mt)
         mt_run(mt, herd_root, &herd);
         EXPECT(atomic_load(&herd.places.ran) == HERD + 1);
         EXPECT(!mt_steals(mt) || places_count(&herd.places) > 1);
+    }
+}
+
+/* ---- so many that thieves ask for more ---- */
+
+#define HORDE 4096 /* many times what can be public */
+
+struct horde {
+    struct mt *mt;
+    struct places places;
+    atomic_int joined;
+    struct rider {
+        struct horde *horde;
+        weft_task task;
+        unsigned work;
+        int result; /* plain: read by who has joined it */
+    } riders[HORDE];
+};
+
+static int rider_task(void *arg)
+{
+    struct rider *rider = arg;
+    places_note(&rider->horde->places);
+    mt_spin(rider->work);
+    int status = rider->work % 16 == 0 ? weft_yield() : 0;
+    EXPECT(status == 0 || status == -ECANCELED);
+    rider->result = (int)(rider - rider->horde->riders);
+    return rider->result;
+}
+
+/* Joins each second one from `first` on, in an order that is nobody else's. */
+static void horde_join(struct horde *horde, unsigned first)
+{
+    uint64_t random = first;
+    unsigned start = stress_random(&random) % HORDE;
+    for (unsigned i = 0; i < HORDE; i++) {
+        unsigned which = (start + i * 5) % HORDE; /* 5 and HORDE have no factor in common */
+        struct rider *rider = &horde->riders[which];
+        int result = -1;
+        if (which % 2 != first) continue;
+        if (which % 7 == 0) EXPECT(weft_cancel(rider->task) == 0);
+        EXPECT(weft_join(rider->task, &result) == 0);
+        EXPECT(result == (int)which && rider->result == result);
+        atomic_fetch_add(&horde->joined, 1);
+    }
+}
+
+static int horde_far(void *arg)
+{
+    horde_join(arg, 1);
+    return 0;
+}
+
+/* They are joined and cancelled here and elsewhere, while thieves take what they asked for. */
+static int horde_root(void *arg)
+{
+    struct horde *horde = arg;
+    struct weft_scope scope;
+    for (int i = 0; i < HORDE; i++) {
+        struct rider *rider = &horde->riders[i];
+        rider->horde = horde;
+        rider->work = stress_random(&horde->mt->random) % 30000; /* worth a theft */
+        EXPECT(weft_spawn(&rider->task, rider_task, rider) == 0);
+    }
+    EXPECT(weft_scope_open(&scope) == 0);
+    EXPECT(mt_spawn(&scope, NULL, horde_far, horde) == 0);
+    horde_join(horde, 0);
+    EXPECT(weft_scope_close(&scope) == 0);
+    return 0;
+}
+
+static void run_horde(struct mt *mt)
+{
+    for (int i = mt_scale(mt, 10); i > 0; i--) {
+        struct horde *horde = calloc(1, sizeof *horde);
+        if (!EXPECT(horde != NULL)) return;
+        horde->mt = mt;
+        mt_run(mt, horde_root, horde);
+        EXPECT(atomic_load(&horde->places.ran) == HORDE);
+        EXPECT(atomic_load(&horde->joined) == HORDE);
+        (void)places_count(&horde->places);
+        free(horde);
     }
 }
 
@@ -374,6 +457,7 @@ static void run_leave(struct mt *mt)
 }
 
 MT_MAIN({"a spawner that computes is relieved", run_herd, 1},
+        {"a horde is joined while thieves take it", run_horde, 1},
         {"trees count all their leaves", run_tree, 1},
         {"what was taken sleeps and wakes where it is", run_crowd, 1},
         {"what must stay stays", run_stay, 1},
