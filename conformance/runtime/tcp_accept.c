@@ -345,7 +345,6 @@ struct rush {
     struct address address;
     int listener;
     int connected;
-    int accepted;
 };
 
 static int rushes(void *arg)
@@ -361,19 +360,30 @@ static int rushes(void *arg)
     return weft_close(fd);
 }
 
+static int answers_rush(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    char byte = 0;
+    int64_t status = weft_read_exactly(fd, &byte, 1, NULL);
+    if (status == 0) status = weft_write(fd, &byte, 1);
+    (void)status; /* what matters is what the clients see */
+    return weft_close(fd);
+}
+
+/* A full backlog is answered with cookies, and a late segment with a good one opens a connection
+ * that its client has closed long ago. So nobody may wait for such a one, or count it. */
 static int accepts_rush(void *arg)
 {
     struct rush *rush = arg;
-    while (rush->accepted < CLIENTS) {
-        int fd = weft_accept(rush->listener, NULL, NULL);
-        CHECK_OR_RETURN(fd >= 0, fd);
-        rush->accepted++;
-        char byte = 0;
-        CHECK_EQ(weft_read_exactly(fd, &byte, 1, NULL), 0);
-        CHECK_EQ(weft_write(fd, &byte, 1), 1);
-        CHECK_EQ(weft_close(fd), 0);
+    struct weft_scope scope;
+    CHECK_EQ(weft_scope_open(&scope), 0);
+    int fd = 0;
+    while ((fd = weft_accept(rush->listener, NULL, NULL)) >= 0) {
+        CHECK_EQ(weft_scope_spawn(&scope, NULL, answers_rush, (void *)(intptr_t)fd), 0);
     }
-    return 0;
+    CHECK_EQ(weft_scope_cancel(&scope), 0);
+    CHECK_EQ(weft_scope_close(&scope), -ECANCELED);
+    return fd;
 }
 
 static int rush_root(void *arg)
@@ -391,9 +401,9 @@ static int rush_root(void *arg)
     for (int i = 0; i < CLIENTS; i++) {
         CHECK_EQ(finish(tasks[i]), 0);
     }
-    CHECK_EQ(finish(acceptor), 0);
     CHECK_EQ(rush->connected, CLIENTS);
     CHECK_EQ(weft_close(rush->listener), 0);
+    CHECK_EQ(finish(acceptor), -EBADF);
     return 0;
 }
 
