@@ -344,7 +344,6 @@ WEFT_TEST(tcp, 30_a_blocking_listener_is_adopted_and_wrong_kinds_are_refused)
 struct rush {
     struct address address;
     int listener;
-    int connected;
 };
 
 static int rushes(void *arg)
@@ -356,7 +355,7 @@ static int rushes(void *arg)
     CHECK_EQ(weft_write(fd, &byte, 1), 1);
     byte = 0;
     CHECK_EQ(weft_read_exactly(fd, &byte, 1, NULL), 0);
-    rush->connected += byte == 'r';
+    CHECK_EQ(byte, 'r');
     return weft_close(fd);
 }
 
@@ -401,7 +400,6 @@ static int rush_root(void *arg)
     for (int i = 0; i < CLIENTS; i++) {
         CHECK_EQ(finish(tasks[i]), 0);
     }
-    CHECK_EQ(rush->connected, CLIENTS);
     CHECK_EQ(weft_close(rush->listener), 0);
     CHECK_EQ(finish(acceptor), -EBADF);
     return 0;
@@ -410,6 +408,6 @@ static int rush_root(void *arg)
 /* What the backlog drops is sent again by the kernel, after a second, then two, ... */
 WEFT_TEST(tcp, 32_a_thousand_connections_pass_a_backlog_of_128, .timeout = 60)
 {
-    struct rush rush = {.connected = 0};
+    struct rush rush = {.listener = -1};
     CHECK_EQ(run_real(rush_root, &rush), 0);
 }
