@@ -105,7 +105,8 @@ static inline size_t stacks_live(const struct stack_cache *cache)
     return cache->held_count - cache->free_count;
 }
 
-/* Once a turn, and when a stack was made, which takes longer than most turns' tasks. */
+/* Called once a turn; and when a stack was made: that takes so long that a turn would be too
+ * seldom. */
 static inline void stacks_show(struct stack_cache *cache)
 {
     atomic_store_explicit(&cache->shown, stacks_live(cache), memory_order_relaxed); /* a hint */

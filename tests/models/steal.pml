@@ -450,6 +450,7 @@ inline share(chunk)
 #endif
 }
 
+/* adopt(), and what it calls for each task */
 inline adopt(chunk)
 {
 #ifndef DUE
